@@ -29,7 +29,7 @@ function generateContract(root: string): boolean {
     `--plugin=${join(root, 'node_modules', '.bin', 'protoc-gen-ts_proto')}`,
     '--ts_proto_out=dpvsd/generated',
     // Plain objects, numbers for 64-bit counters (2^53 packets are 70 years at 4 Mpps), tagged unions for oneof.
-    '--ts_proto_opt=esModuleInterop=true,importSuffix=.js,outputServices=none,forceLong=number,oneof=unions-value,useExactTypes=false,outputJsonMethods=false,useOptionals=none,removeEnumPrefix=false,unrecognizedEnum=false',
+    '--ts_proto_opt=esModuleInterop=true,importSuffix=.js,outputServices=none,forceLong=number,oneof=unions-value,outputJsonMethods=false,unrecognizedEnum=false',
     '--proto_path=dpvsd',
     'dpvsd/control.proto',
   ]);
