@@ -1,4 +1,4 @@
-import type { ScriptCommand } from './script.js';
+import type { Script } from './script.js';
 
 /**
  * The typed model of everything in keepalived.conf that concerns VRRP: plain data, fit for structuredClone and JSON.
@@ -433,15 +433,15 @@ export interface AuthHmacKey {
 
 /** Scripts of an instance or a group; absent: none. */
 export interface NotifyScripts {
-  master?: ScriptCommand;
-  backup?: ScriptCommand;
-  fault?: ScriptCommand;
-  stop?: ScriptCommand;
+  master?: Script;
+  backup?: Script;
+  fault?: Script;
+  stop?: Script;
   /** `notify_deleted`: present (true: without script) means DELETED is reported instead of FAULT when a reload removes the instance. */
-  deleted?: ScriptCommand | true;
+  deleted?: Script | true;
   /** `notify`, called with kind, name, state, priority. */
-  any?: ScriptCommand;
-  masterReceivedLowerPriority?: ScriptCommand;
+  any?: Script;
+  masterReceivedLowerPriority?: Script;
 }
 
 export interface VrrpSyncGroup {
@@ -462,7 +462,7 @@ export interface VrrpSyncGroup {
 
 export interface VrrpScript {
   name: string;
-  script: ScriptCommand;
+  script: Script;
   /** Default 1000. */
   interval: number;
   /** Default: the interval. */
