@@ -53,7 +53,7 @@ export interface LvsSyncDaemon {
 /** In which dialect `UDP_CHECK` payloads are written, and whose exit codes and defaults hold. */
 export type Dialect = 'auto' | 'upstream' | 'dpvs';
 
-/** `global_defs` and the settings at root level. Durations are seconds (fractions allowed) unless a comment says otherwise. */
+/** `global_defs` and the settings at root level. Durations are milliseconds (fractions allowed) unless a comment says otherwise. */
 export interface Global {
   dialect: Dialect;
 
@@ -220,20 +220,20 @@ export interface IncludeChecks {
 export function defaultGlobal(): Global {
   return {
     dialect: 'auto',
-    childWaitTime: 5,
+    childWaitTime: 5_000,
     vrrp: {},
     checker: {},
     bfd: {},
     minAutoPriorityDelay: 1_000_000,
     notificationEmail: [],
-    smtpConnectTimeout: 30,
-    startupScriptTimeout: 10,
-    shutdownScriptTimeout: 10,
+    smtpConnectTimeout: 30_000,
+    startupScriptTimeout: 10_000,
+    shutdownScriptTimeout: 10_000,
     linkbeatInterfaces: [],
     interfaceUpDownDelays: [],
     vrrpMcastGroup4: '224.0.0.18',
     vrrpMcastGroup6: 'ff02::12',
-    vrrpGarpMasterDelay: 5,
+    vrrpGarpMasterDelay: 5_000,
     vrrpGarpMasterRepeat: 5,
     vrrpGarpMasterRefresh: 0,
     vrrpGarpMasterRefreshRepeat: 1,
