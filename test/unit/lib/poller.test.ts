@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict';
+import {
+  AF_INET,
+  bind,
+  close,
+  getsockname,
+  interfaceIndex,
+  LibcError,
+  MessageBuffer,
+  recvfrom,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  SOCK_NONBLOCK,
+  sendto,
+  setsockopt,
+  sockaddrIn,
+  socket,
+} from '../../../lib/libc.js';
+import { Poller } from '../../../lib/poller.js';
+
+const IP_PKTINFO = 8;
+
+function loopbackSocket(): number {
+  const fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  bind(fd, sockaddrIn(Buffer.from([127, 0, 0, 1])));
+  return fd;
+}
+
+describe('Poller', () => {
+  let poller: Poller;
+  beforeEach(() => {
+    poller = new Poller((error) => {
+      throw error;
+    });
+  });
+  afterEach(() => poller.close());
+
+  it('fires timers in order of time, leaves out cancelled ones, and is never early', async () => {
+    const fired: [string, number][] = [];
+    const start = poller.now();
+    const done = new Promise<void>((resolve) => {
+      poller.after(30, () => {
+        fired.push(['c', poller.now() - start]);
+        resolve();
+      });
+    });
+    poller.after(5.5, () => fired.push(['a', poller.now() - start]));
+    const cancelled = poller.after(10, () => fired.push(['x', 0]));
+    poller.after(20, () => fired.push(['b', poller.now() - start]));
+    cancelled.cancel();
+    cancelled.cancel();
+    await done;
+    assert.deepEqual(
+      fired.map(([name]) => name),
+      ['a', 'b', 'c'],
+    );
+    for (const [i, due] of [5.5, 20, 30].entries()) assert.ok(fired[i]![1] >= due, `${fired[i]}`);
+  });
+
+  it('keeps the order of many random timers', async () => {
+    const due: number[] = [];
+    const fired: number[] = [];
+    for (let i = 0; i < 200; i++) {
+      const delay = (i * 7919) % 50;
+      const timer = poller.after(delay, () => fired.push(delay));
+      if (i % 3 === 0) timer.cancel();
+      else due.push(delay);
+    }
+    await new Promise<void>((resolve) => poller.after(60, resolve));
+    assert.deepEqual(
+      fired,
+      due.sort((a, b) => a - b),
+    );
+  });
+
+  it('hands over packets that arrived before a timer fell due', async () => {
+    const receiver = loopbackSocket();
+    const sender = loopbackSocket();
+    const seen: string[] = [];
+    const buffer = Buffer.alloc(100);
+    poller.watch(receiver, () => {
+      for (let n = recvfrom(receiver, buffer); n >= 0; n = recvfrom(receiver, buffer)) {
+        seen.push(buffer.toString('latin1', 0, n));
+      }
+    });
+    const done = new Promise<void>((resolve) =>
+      poller.after(5, () => {
+        seen.push('timer');
+        resolve();
+      }),
+    );
+    sendto(sender, Buffer.from('packet'), getsockname(receiver));
+    const until = performance.now() + 20;
+    while (performance.now() < until); // The process is kept busy past the timer's time.
+    await done;
+    assert.deepEqual(seen, ['packet', 'timer']);
+    poller.unwatch(receiver);
+    close(receiver);
+    close(sender);
+  });
+
+  it('reads control messages with a packet', async () => {
+    const receiver = loopbackSocket();
+    const sender = loopbackSocket();
+    setsockopt(receiver, 0, IP_PKTINFO, 1);
+    const message = new MessageBuffer(64);
+    const length = new Promise<number>((resolve) =>
+      poller.watch(receiver, () => resolve(message.receive(receiver))),
+    );
+    sendto(sender, Buffer.from('abc'), getsockname(receiver));
+    assert.equal(await length, 3);
+    assert.equal(message.data.toString('latin1', 0, 3), 'abc');
+    assert.deepEqual([...message.sender.subarray(4, 8)], [127, 0, 0, 1]);
+    const info = message.controlMessage(0, IP_PKTINFO);
+    assert.equal(info?.readInt32LE(0), interfaceIndex('lo'));
+    assert.equal(message.controlMessage(41, 50), undefined);
+    assert.equal(message.receive(receiver), -1);
+    poller.unwatch(receiver);
+    close(receiver);
+    close(sender);
+  });
+
+  it('names the error of a failed call', () => {
+    assert.throws(
+      () => bind(-1, sockaddrIn(Buffer.alloc(4))),
+      (error) => error instanceof LibcError && error.code === 'EBADF' && error.call === 'bind',
+    );
+  });
+});
