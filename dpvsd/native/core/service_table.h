@@ -3,6 +3,7 @@
 #define DPVSHA_SERVICE_TABLE_H
 
 #include "packet.h"
+#include "local_port.h"
 #include "service.h"
 
 struct service_table;
