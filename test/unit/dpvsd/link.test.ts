@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { DpvsdError } from '../../../dpvsd/client.js';
+import { Table } from '../../../dpvsd/generated/control.js';
+import { DpvsdLink } from '../../../dpvsd/link.js';
+import { FakeDpvsd } from './fake-dpvsd.js';
+
+describe('link to dpvsd', () => {
+  let fake: FakeDpvsd;
+  let link: DpvsdLink;
+  beforeEach(async () => {
+    fake = await FakeDpvsd.start();
+    link = new DpvsdLink({ path: fake.path, client: 'test' });
+  });
+  afterEach(async () => {
+    link.stop();
+    await fake.stop();
+  });
+
+  it('comes up with a boot that it has not seen', async () => {
+    const up = once(link, 'up');
+    link.start();
+    assert.deepEqual(await up, [fake.bootId, false]);
+    await link.apply([]);
+    assert.equal((await link.list(Table.TABLE_LINKS, 'link')).length, 2);
+  });
+
+  it('tells a lost connection from a dataplane that started anew', async () => {
+    let up = once(link, 'up');
+    link.start();
+    await up;
+
+    let down = once(link, 'down');
+    up = once(link, 'up');
+    fake.dropClients();
+    await down;
+    assert.deepEqual(await up, [fake.bootId, true]);
+
+    down = once(link, 'down');
+    await fake.die();
+    await down;
+    fake.reboot();
+    up = once(link, 'up');
+    const since = performance.now();
+    await fake.listen();
+    assert.deepEqual(await up, [fake.bootId, false]);
+    assert.ok(performance.now() - since < 1000, 'a restart is noticed within a second');
+  });
+
+  it('waits for a dataplane that is not there yet, and says so once', async () => {
+    await fake.die();
+    const reasons: DpvsdError[] = [];
+    link.on('unreachable', (reason) => reasons.push(reason));
+    link.start();
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    assert.equal(reasons.length, 1);
+    assert.equal(reasons[0]?.code, 'unreachable');
+    await assert.rejects(
+      link.apply([]),
+      (error) => error instanceof DpvsdError && error.code === 'unreachable',
+    );
+    const up = once(link, 'up');
+    await fake.listen();
+    await up;
+  });
+
+  it('is silent after stop', async () => {
+    const up = once(link, 'up');
+    link.start();
+    await up;
+    let events = 0;
+    link.on('up', () => events++);
+    link.on('down', () => events++);
+    link.stop();
+    await fake.die();
+    await fake.listen();
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    assert.equal(events, 0);
+    await assert.rejects(link.apply([]));
+  });
+});
