@@ -9,9 +9,7 @@ import type { Script } from './script.js';
  * (IPv4 dotted, IPv6 compressed lower-case RFC 5952), ports 0..65535 with 0 for "no port", byte strings as lower-case hex.
  */
 export interface LoadBalancing {
-  /** Which product's reading applies where the two differ; `auto` reads like upstream. */
-  dialect: Dialect;
-  globals: CheckerGlobals;
+  engine: EngineSettings;
   /** In the order of the file. */
   virtualServers: VirtualServer[];
   /** By name. Referenced by `target.kind === 'group'`. */
@@ -27,24 +25,14 @@ export interface LoadBalancing {
   ssl?: SslContext;
 }
 
-export type Dialect = 'upstream' | 'dpvs' | 'auto';
-
-export interface CheckerGlobals {
-  /** checker_log_all_failures; default false. Already folded into each checker's `logAllFailures` as its default. */
-  logAllFailures: boolean;
-  /** rs_init_notifies: run a real server's notifies for its first known state; default false. */
-  rsInitNotifies: boolean;
-  /** no_checker_emails: mail once per real server's change instead of once per checker's; default false. */
-  noCheckerEmails: boolean;
-  /** lvs_timeouts; 0 leaves the dataplane's own value. */
-  lvsTimeouts: { tcp: number; tcpFin: number; udp: number };
-  /** lvs_flush: empty the whole table at start; default false. */
-  flushOnStart: boolean;
-  /** lvs_flush_on_stop: `all` empties the table, `services` deletes ours in one go; default `no` (remove ours one by one). */
-  flushOnStop: 'no' | 'services' | 'all';
-  /** checker_share_probes (ours): one probe for identical checks of one endpoint; default true. */
+/**
+ * Settings of `global_defs` that only this suite has. Everything else of `global_defs` (time-outs, flush, log_all_failures ...) is
+ * in Global.
+ */
+export interface EngineSettings {
+  /** checker_share_probes: one probe for identical checks of one endpoint; default true. */
   shareProbes: boolean;
-  /** lvs_director (ours): who gets the servers. `path` is the control socket; default DPVS_IPC_FILE or /var/run/dpvs.ipc. */
+  /** lvs_director: who gets the servers. `path` is the control socket; default DPVS_IPC_FILE or /var/run/dpvs.ipc. */
   director: { driver: 'dpvsd' | 'dry-run'; path?: string };
 }
 
@@ -99,7 +87,7 @@ export interface VirtualServer {
   /** Run down notifies at shutdown; default false. */
   omega: boolean;
   haSuspend: boolean;
-  /** Mail about quorum changes; default false (smtp_alert_checker, smtp_alert). */
+  /** Mail about quorum changes; already resolved: smtp_alert, smtp_alert_checker, else false. */
   smtpAlert: boolean;
   /** Sum of weights needed; default 1, already limited to the sum of the weights of the servers. */
   quorum: number;
@@ -165,7 +153,7 @@ export interface RealServer {
   alpha: boolean;
   notifyUp?: Script;
   notifyDown?: Script;
-  /** Default true (smtp_alert_checker, smtp_alert). */
+  /** Already resolved: smtp_alert, smtp_alert_checker, else true. */
   smtpAlert: boolean;
   virtualHost?: string;
   snmpName?: string;
