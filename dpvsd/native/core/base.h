@@ -77,6 +77,20 @@ int error_set(struct error *error, const char *code, const char *hint, const cha
  * anonymous memory that is committed on first touch (transparent hugepages asked for). NULL when there is
  * none. */
 void *memory_reserve(const char *what, size_t bytes, int socket);
+/* Gives it back; for tests and for tables that are replaced. NULL is allowed. */
+void memory_release(void *memory);
+/* The process sets this once the EAL runs on hugepages: memory_reserve then takes from them. */
+extern bool memory_eal;
+
+/* What was reserved, for listings. */
+struct memory_reservation {
+	void *memory;
+	size_t bytes;
+	int socket;
+	bool eal; /* from hugepages of the EAL */
+	char what[NAME_SIZE];
+};
+size_t memory_reservations(struct memory_reservation *out, size_t max);
 
 /* Small, zeroed, cache-line aligned objects of the control plane; never called on the packet path. NULL when
  * there is none. */
@@ -86,6 +100,9 @@ void memory_free(void *object);
 /* Calls free_object(object) once no worker can still hold a pointer to it. At once where there are no workers
  * (tests). Master only. */
 void rcu_free(void *object, void (*free_object)(void *));
+/* Installed by the process that has workers: keeps the object until every worker has passed a quiescent
+ * state. NULL: at once. */
+extern void (*rcu_defer)(void *object, void (*free_object)(void *));
 
 /* Publishes a pointer to the workers: everything written before is visible to who reads it. */
 #define publish(location, pointer) __atomic_store_n(&(location), (pointer), __ATOMIC_RELEASE)
