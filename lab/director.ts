@@ -1,0 +1,216 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { attempt, type CommandOptions, type Finished, type Running, run, until } from './command.js';
+import type { Host } from './host.js';
+import { wires } from './network.js';
+import type { Plan } from './plan.js';
+import type { LabRecord } from './registry.js';
+
+/** Path of one of the launchers in bin/. */
+export function bin(name: 'dpvsd' | 'dpip' | 'ipvsadm'): string {
+  return fileURLToPath(new URL(`../../bin/${name}`, import.meta.url));
+}
+
+export interface DirectorOptions {
+  /** Workers, each with a queue of its own on each port. */
+  workers: number;
+  /** Routes between its ports what belongs to no service. */
+  forwarding: boolean;
+  /** Further lines of dpvs.conf, at its end. */
+  extra: string;
+}
+
+/** The director: dpvsd in its namespace, and the commands that configure and question it. */
+export class Director {
+  readonly confFile: string;
+  readonly pidFile: string;
+  readonly logFile: string;
+  #running: Running | undefined;
+
+  constructor(
+    readonly host: Host,
+    readonly record: LabRecord,
+    readonly plan: Plan,
+    readonly options: DirectorOptions,
+  ) {
+    this.confFile = join(record.folder, 'dpvs.conf');
+    this.pidFile = join(record.folder, 'dpvs.pid');
+    this.logFile = join(record.folder, 'dpvs.log');
+    writeFileSync(this.confFile, directorConf(plan, options, this.logFile));
+  }
+
+  /** Starts dpvsd and waits until its control socket answers. */
+  async start(): Promise<void> {
+    const running = this.host.start([
+      bin('dpvsd'),
+      '-c',
+      this.confFile,
+      '-p',
+      this.pidFile,
+      '-x',
+      this.record.ipc,
+    ]);
+    this.#running = running;
+    await until(
+      'the control socket of dpvsd',
+      async () => {
+        if (running.ended) throw new DirectorEnded(`dpvsd: ${running.ended}: ${this.said()}`);
+        return await accepts(this.record.ipc);
+      },
+      { limit: 60_000 },
+    ).catch((error: unknown) => {
+      throw new Error(`${(error as Error).message}\n${this.said()}`);
+    });
+  }
+
+  /** The last lines of dpvsd's output and log. */
+  said(): string {
+    const log = existsSync(this.logFile) ? readFileSync(this.logFile, 'utf8').slice(-4000) : '';
+    return `${this.#running?.output.slice(-4000) ?? ''}${log}`.trim();
+  }
+
+  /** How dpvsd ended, undefined while it runs. */
+  get ended(): string | undefined {
+    return this.#running?.ended;
+  }
+
+  get pid(): number | undefined {
+    return this.#running?.pid;
+  }
+
+  /** Ends dpvsd in order. */
+  async stop(): Promise<void> {
+    await this.#running?.stop(10_000);
+  }
+
+  /** kill -9. */
+  async kill(): Promise<void> {
+    this.#running?.kill('SIGKILL');
+    await this.#running?.exited;
+  }
+
+  #env(options: CommandOptions): CommandOptions {
+    return { ...options, env: { ...options.env, DPVS_IPC_FILE: this.record.ipc } };
+  }
+
+  /** Runs `bin/ipvsadm ARGS`, which has to succeed. @returns its stdout */
+  ipvsadm(args: readonly string[], options: CommandOptions = {}): Promise<string> {
+    return run([bin('ipvsadm'), ...args], this.#env(options));
+  }
+
+  /** Runs `bin/dpip ARGS`, which has to succeed. @returns its stdout */
+  dpip(args: readonly string[], options: CommandOptions = {}): Promise<string> {
+    return run([bin('dpip'), ...args], this.#env(options));
+  }
+
+  /** As {@link ipvsadm}, but a failure is for the caller to judge. */
+  attemptIpvsadm(args: readonly string[], options: CommandOptions = {}): Promise<Finished> {
+    return attempt([bin('ipvsadm'), ...args], this.#env(options));
+  }
+
+  /** As {@link dpip}, but a failure is for the caller to judge. */
+  attemptDpip(args: readonly string[], options: CommandOptions = {}): Promise<Finished> {
+    return attempt([bin('dpip'), ...args], this.#env(options));
+  }
+
+  /** The commands that give the director its addresses and the way to the clients: each is a list of arguments of dpip. */
+  addressCommands(): string[][] {
+    const { plan } = this;
+    const commands: string[][] = [];
+    const add = (prefix: string, device: string) => commands.push(['addr', 'add', prefix, 'dev', device]);
+    add(`${plan.outerDirector.v4}/24`, plan.outerDevice);
+    add(`${plan.outerDirector.v6}/64`, plan.outerDevice);
+    if (plan.arms === 2) {
+      add(`${plan.innerDirector.v4}/24`, plan.innerDevice);
+      add(`${plan.innerDirector.v6}/64`, plan.innerDevice);
+    }
+    add(`${plan.virtual.v4}/32`, plan.outerDevice);
+    add(`${plan.virtual.v6}/128`, plan.outerDevice);
+    commands.push(['route', 'add', 'default', 'via', plan.outerRouter.v4, 'dev', plan.outerDevice]);
+    commands.push(['-6', 'route', 'add', 'default', 'via', plan.outerRouter.v6, 'dev', plan.outerDevice]);
+    return commands;
+  }
+
+  /** Gives the director its addresses and routes. */
+  async configureAddresses(): Promise<void> {
+    for (const command of this.addressCommands()) await this.dpip(command);
+  }
+}
+
+/** dpvsd ended before it was ready: no use waiting on. */
+class DirectorEnded extends Error {}
+
+function accepts(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.on('error', () => resolve(false));
+    socket.on('data', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.setTimeout(1000, () => {
+      socket.destroy();
+      resolve(false);
+    });
+  });
+}
+
+/** dpvs.conf of the lab's director: af_packet ports on the wires, one queue per worker on each. */
+function directorConf(plan: Plan, { workers, forwarding, extra }: DirectorOptions, logFile: string): string {
+  const devices = plan.arms === 2 ? [plan.outerDevice, plan.innerDevice] : [plan.outerDevice];
+  const cpus = availableParallelism();
+  const numbers = Array.from({ length: workers }, (_, index) => index);
+  const device = (name: string, index: number) => `
+    <init> device ${name} {
+        vdev            net_af_packet${index},iface=${wires[index]},qpairs=${workers}
+        rx {
+            queue_number    ${workers}
+        }
+        tx {
+            queue_number    ${workers}
+        }
+    }`;
+  const worker = (number: number) => `
+    <init> worker cpu${number + 1} {
+        type            slave
+        cpu_id          ${(number + 1) % cpus}${devices
+          .map(
+            (name) => `
+        port            ${name} {
+            rx_queue_ids    ${number}
+            tx_queue_ids    ${number}
+        }`,
+          )
+          .join('')}
+    }`;
+  return `! The director of the lab.
+global_defs {
+    log_level       INFO
+    log_file        ${logFile}
+    <init> kni      off
+    <init> idle_policy adaptive
+}
+
+netif_defs {
+    <init> pktpool_size  32767${devices.map(device).join('')}
+}
+
+worker_defs {
+    <init> worker cpu0 {
+        type            master
+        cpu_id          0
+    }${numbers.map(worker).join('')}
+}
+
+ipv4_defs {
+    forwarding      ${forwarding ? 'on' : 'off'}
+}
+
+ipv6_defs {
+    forwarding      ${forwarding ? 'on' : 'off'}
+}
+${extra}`;
+}

@@ -1,0 +1,127 @@
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { attempt } from './command.js';
+
+/** What is written down about a lab before anything of it exists, so that another process can use it or clean up after it. */
+export interface LabRecord {
+  /** Also the middle of its namespaces' names: `dvh-ID-client`. */
+  id: string;
+  /** The process that owns the lab, and that process's start time (a pid alone may have been taken over by another). */
+  pid: number;
+  startTime: string;
+  /** What it shows, in a few words. */
+  title: string;
+  /** Namespace of each host, by the host's name. */
+  namespaces: Record<string, string>;
+  /** Folder of configuration, sockets, pages and logs. */
+  folder: string;
+  /** dpvsd's control socket. */
+  ipc: string;
+}
+
+/** Folder of all labs of this machine: DPVS_HA_LAB_DIR, else /run/dpvs-ha-lab; nobody but root can read it. */
+export function labsFolder(): string {
+  return process.env.DPVS_HA_LAB_DIR ?? '/run/dpvs-ha-lab';
+}
+
+/** Start time of a process in clock ticks since boot (proc(5), stat field 22), undefined when there is no such process. */
+export function processStartTime(pid: number): string | undefined {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    // The program's name, in parentheses, may contain blanks.
+    return text
+      .slice(text.lastIndexOf(')') + 2)
+      .split(' ')
+      .at(19);
+  } catch {
+    return undefined;
+  }
+}
+
+let count = 0;
+
+/** Makes the folder and the record of a new lab of this process. */
+export function register(title: string, hosts: readonly string[]): LabRecord {
+  const id = count === 0 ? `${process.pid}` : `${process.pid}x${count}`;
+  count++;
+  const folder = join(labsFolder(), id);
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  chmodSync(labsFolder(), 0o700);
+  const record: LabRecord = {
+    id,
+    pid: process.pid,
+    startTime: processStartTime(process.pid) ?? '',
+    title,
+    namespaces: Object.fromEntries(hosts.map((host) => [host, `dvh-${id}-${host}`])),
+    folder,
+    ipc: join(folder, 'dpvs.ipc'),
+  };
+  const file = join(folder, 'lab.json');
+  writeFileSync(`${file}.new`, JSON.stringify(record, undefined, 2));
+  renameSync(`${file}.new`, file);
+  return record;
+}
+
+/** All labs that are written down, oldest first, and whether their owner lives. */
+export function listLabs(): (LabRecord & { alive: boolean })[] {
+  const folder = labsFolder();
+  if (!existsSync(folder)) return [];
+  const labs: (LabRecord & { alive: boolean })[] = [];
+  for (const id of readdirSync(folder)) {
+    let record: LabRecord;
+    try {
+      record = JSON.parse(readFileSync(join(folder, id, 'lab.json'), 'utf8')) as LabRecord;
+    } catch {
+      continue;
+    }
+    labs.push({ ...record, alive: processStartTime(record.pid) === record.startTime });
+  }
+  return labs.sort((a, b) => Number(a.startTime) - Number(b.startTime));
+}
+
+/** Ends every process inside a lab's namespaces, removes the namespaces (with their links) and the lab's folder. */
+export async function removeLab(record: LabRecord): Promise<void> {
+  const existing = new Set(readdirIfThere('/run/netns'));
+  const namespaces = Object.values(record.namespaces).filter((name) => existing.has(name));
+  for (let round = 0; round < 50; round++) {
+    let alive = 0;
+    for (const namespace of namespaces) {
+      const { stdout } = await attempt(['ip', 'netns', 'pids', namespace]);
+      for (const pid of stdout.split('\n').filter((line) => line !== '')) {
+        alive++;
+        try {
+          process.kill(Number(pid), 'SIGKILL');
+        } catch {
+          // It ended meanwhile.
+        }
+      }
+    }
+    if (alive === 0) break;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  if (namespaces.length > 0)
+    await attempt(['ip', '-batch', '-'], {
+      input: namespaces.map((name) => `netns delete ${name}\n`).join(''),
+    });
+  rmSync(record.folder, { recursive: true, force: true });
+}
+
+/** Removes what dead processes left behind. @returns the ids of the labs that were removed */
+export async function removeStaleLabs(): Promise<string[]> {
+  const stale = listLabs().filter((lab) => !lab.alive);
+  for (const lab of stale) await removeLab(lab);
+  return stale.map((lab) => lab.id);
+}
+
+function readdirIfThere(folder: string): string[] {
+  return existsSync(folder) ? readdirSync(folder) : [];
+}
