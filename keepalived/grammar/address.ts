@@ -1,0 +1,41 @@
+import { isIPv4, isIPv6 } from 'node:net';
+import { Address6 } from 'ip-address';
+
+/**
+ * An address as the model has it: IPv4 dotted, IPv6 as RFC 5952 writes it.
+ * @returns undefined when the text is no address (`inet_pton` decides, so no names, no zone, no leading zeros)
+ */
+export function normalAddress(text: string): string | undefined {
+  if (!text.includes(':')) return isIPv4(text) ? text : undefined;
+  if (!isIPv6(text) || text.includes('%')) return undefined;
+  return new Address6(text).correctForm();
+}
+
+/** 4 or 6. */
+export function familyOf(address: string): 4 | 6 {
+  return address.includes(':') ? 6 : 4;
+}
+
+/** An address as a number, for ranges and masks. */
+export function toNumber(address: string): bigint {
+  if (familyOf(address) === 4) return address.split('.').reduce((sum, part) => sum * 256n + BigInt(part), 0n);
+  return new Address6(address).bigInt();
+}
+
+/** The address of a number. */
+export function fromNumber(number: bigint, family: 4 | 6): string {
+  if (family === 6) return Address6.fromBigInt(number).correctForm();
+  return [24n, 16n, 8n, 0n].map((shift) => String((number >> shift) & 255n)).join('.');
+}
+
+/** `IP[/LENGTH]`; the length defaults to that of a single address. */
+export function readPrefix(text: string): { address: string; prefixLength: number } | undefined {
+  const slash = text.indexOf('/');
+  const address = normalAddress(slash < 0 ? text : text.slice(0, slash));
+  if (address === undefined) return undefined;
+  const longest = familyOf(address) === 4 ? 32 : 128;
+  if (slash < 0) return { address, prefixLength: longest };
+  const length = text.slice(slash + 1);
+  if (!/^\d+$/.test(length) || Number(length) > longest) return undefined;
+  return { address, prefixLength: Number(length) };
+}
