@@ -173,7 +173,10 @@ export interface VrrpInstance {
   preemptDelay: number;
   /** `down_timer_adverts` 1..100, default 3. */
   downTimerAdverts: number;
-  /** `timer_expired_backup`: priority 1..254 that a nopreempt backup uses from the time its down timer first expires; absent: off. */
+  /**
+   * `timer_expired_backup`, with nopreempt: highest priority 1..254 of the other nodes. A master that could not run for so long
+   * that such a node has taken over becomes backup. Absent: off.
+   */
   timerExpiredBackupPriority?: number;
   garp: GarpSettings;
   lowerPriorityNoAdvert: boolean;
