@@ -48,7 +48,8 @@ enum connection_flag {
 	CONNECTION_TEMPLATE = 1 << 3, /* `control` is the persistence template it belongs to */
 	CONNECTION_FIN_CLIENT = 1 << 4,
 	CONNECTION_FIN_SERVER = 1 << 5,
-	CONNECTION_INDEXED_OUT = 1 << 6, /* also found by packets of the server */
+	CONNECTION_INDEXED_IN = 1 << 6, /* found by packets of the client */
+	CONNECTION_INDEXED_OUT = 1 << 7, /* found by packets of the server */
 };
 
 struct connection {
@@ -68,7 +69,7 @@ struct connection {
 	uint16_t flags;			     /* enum connection_flag */
 	uint32_t last_seen;		     /* tick */
 	uint32_t timeout;		     /* ticks */
-	uint32_t wheel_next, wheel_previous; /* index, or slot | WHEEL_HEAD */
+	uint32_t wheel_next, wheel_previous; /* neighbours in the wheel's slot; WHEEL_OFF: hangs nowhere */
 	uint32_t control;		     /* index of the template, CONN_NONE */
 	/* second cache line */
 	union ip_addr client6, virtual6, local6, server6;

@@ -60,7 +60,8 @@ struct packet_counters {
 struct worker_view {
 	uint16_t number;
 	struct connection_table *connections;
-	struct template_table *templates; /* persistence */
+	/* Persistence templates, as connections of their own kind (connect.h); NULL where there are none. */
+	struct connection_table *templates;
 	struct server_count *servers;	  /* by server index, MAX_SERVERS of them, committed on first touch */
 	struct schedule_cursor *cursors;  /* by service index */
 	struct packet_counters counters;
