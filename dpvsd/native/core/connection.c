@@ -64,8 +64,8 @@ void connection_table_free(struct connection_table *table)
 {
 	if (table == NULL)
 		return;
-	memory_release(table->buckets, (size_t)table->overflow_end * sizeof(struct bucket));
-	memory_release(table->connections, (size_t)table->capacity * sizeof(struct connection));
+	memory_release(table->buckets);
+	memory_release(table->connections);
 	memory_free(table);
 }
 
@@ -452,7 +452,7 @@ int connection_insert(struct connection_table *table, uint32_t index, uint32_t n
 	return 0;
 }
 
-void connection_remove(struct connection_table *table, uint32_t index)
+void connection_retire(struct connection_table *table, uint32_t index)
 {
 	struct connection *c = &table->connections[index];
 
@@ -460,6 +460,12 @@ void connection_remove(struct connection_table *table, uint32_t index)
 		index_remove(table, key_hash(c, DIRECTION_IN), index << 1);
 	if (c->flags & CONNECTION_INDEXED_OUT)
 		index_remove(table, key_hash(c, DIRECTION_OUT), index << 1 | DIRECTION_OUT);
+	c->flags &= (uint16_t)~(CONNECTION_INDEXED_IN | CONNECTION_INDEXED_OUT);
+}
+
+void connection_remove(struct connection_table *table, uint32_t index)
+{
+	connection_retire(table, index);
 	wheel_take(table, index);
 	__atomic_store_n(&table->count, table->count - 1, __ATOMIC_RELAXED);
 	connection_give(table, index);

@@ -45,11 +45,12 @@ enum connection_flag {
 	CONNECTION_ACTIVE = 1 << 0, /* counted as active, otherwise as inactive */
 	CONNECTION_ONE_PACKET = 1 << 1,
 	CONNECTION_TOA_DONE = 1 << 2, /* the client's address was sent in an option often enough */
-	CONNECTION_TEMPLATE = 1 << 3, /* `control` is the persistence template it belongs to */
+	CONNECTION_CLAMP = 1 << 3, /* MSS of the handshake is lowered to what both paths carry */
 	CONNECTION_FIN_CLIENT = 1 << 4,
 	CONNECTION_FIN_SERVER = 1 << 5,
 	CONNECTION_INDEXED_IN = 1 << 6, /* found by packets of the client */
 	CONNECTION_INDEXED_OUT = 1 << 7, /* found by packets of the server */
+	CONNECTION_TOA_SENT = 3 << 8, /* how many segments carried the client's address already: two bits */
 };
 
 struct connection {
@@ -110,6 +111,8 @@ uint32_t connection_take(struct connection_table *table);
 int connection_insert(struct connection_table *table, uint32_t index, uint32_t now);
 /* Takes it out of index and wheel and frees the record. */
 void connection_remove(struct connection_table *table, uint32_t index);
+/* Takes it out of the index only: no packet finds it any more, its time-out goes on. */
+void connection_retire(struct connection_table *table, uint32_t index);
 /* Gives back a record that was never inserted. */
 void connection_give(struct connection_table *table, uint32_t index);
 /* A time-out that may end earlier than the one before: moves the connection on the wheel if so. */

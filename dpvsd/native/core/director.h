@@ -67,9 +67,16 @@ struct worker_view {
 	struct packet_counters counters;
 	uint64_t random; /* state of a small generator */
 	uint32_t now;	 /* ticks, see connection.h */
+	uint16_t share_count; /* shares of the local ports that this worker owns ... */
+	uint8_t shares[256]; /* ... by number */
+	uint16_t share_next;
+	uint32_t generation; /* of the net, read once a burst */
 	uint32_t icmp_tokens;
 	uint32_t icmp_refilled; /* tick */
 } __rte_cache_aligned;
+
+/* Sets who owns which share of the local ports: evenly, in turn. Before the workers start. */
+void steering_divide(struct director *director, unsigned int workers);
 
 /* Sums a server's counts over all workers. */
 void server_count_sum(const struct director *director, uint32_t server, struct server_count *sum);
