@@ -63,8 +63,9 @@ struct schedule *schedule_new(enum scheduler scheduler, unsigned int flags, stru
 			      uint32_t count);
 void schedule_free(struct schedule *schedule);
 
-/* Picks a server with weight, neither overloaded nor removed; NULL when there is none. Bounded work: never
- * more than one pass over the servers; no division by zero, no allocation. */
+/* Picks a server with weight, neither overloaded nor removed; NULL when there is none, or when sh, dh or
+ * mh without fallback meet an overloaded one. Bounded work: a few tries in a table, then never more than one
+ * pass over the servers; no division by zero, no allocation. */
 struct server *schedule_pick(const struct schedule *schedule, struct schedule_cursor *cursor,
 			     const struct schedule_question *question);
 
