@@ -13,14 +13,9 @@ import {
   type Rows,
   type Table,
 } from './generated/control.js';
+import { DEFAULT_SOCKET, socketPath } from './places.js';
 
-/** Where dpvsd listens unless it was told otherwise. */
-export const DEFAULT_SOCKET = '/var/run/dpvs.ipc';
-
-/** The control socket of the instance that the environment selects: `DPVS_IPC_FILE`, or the default. */
-export function socketPath(environment: NodeJS.ProcessEnv = process.env): string {
-  return environment.DPVS_IPC_FILE || DEFAULT_SOCKET;
-}
+export { DEFAULT_SOCKET, socketPath };
 
 /**
  * Stable codes of errors. dpvsd's own: exists, not-found, invalid, unsupported, full, busy, protocol. The client's:

@@ -122,6 +122,8 @@ const c = {
   setScheduler: library.func('int sched_setscheduler(int pid, int policy, const void *parameters)'),
   setAffinity: library.func('int sched_setaffinity(int pid, size_t length, const void *mask)'),
   setrlimit: library.func('int setrlimit(int resource, const void *limit)'),
+  memfdCreate: library.func('int memfd_create(const char *name, uint32_t flags)'),
+  signal: library.func('void *signal(int number, void *handler)'),
   nameToIndex: library.func('uint32_t if_nametoindex(const char *name)'),
   mkfifo: library.func('int mkfifo(const char *path, uint32_t mode)'),
 };
@@ -262,6 +264,25 @@ const F_SETFL = 4;
 /** Whether a descriptor survives exec. Node marks 0-2 to be closed: a program that replaces this process needs them back. */
 export function setCloseOnExec(fd: number, closes: boolean): void {
   checked(c.fcntl(fd, F_SETFD, closes ? 1 : 0), 'fcntl', `fd ${fd}`);
+}
+
+/** A file that exists in memory only, without a name in any folder; it survives exec. */
+export function memfdCreate(name: string): number {
+  return checked(c.memfdCreate(name, 0), 'memfd_create');
+}
+
+/** Gives a signal back to the kernel's default. Node ignores SIGPIPE and SIGXFSZ, and exec hands that on. */
+export function defaultSignal(number: number): void {
+  c.signal(number, null);
+}
+
+/** Undoes what libuv does to pipes and terminals, which would surprise the program that inherits them. */
+export function setBlocking(fd: number): void {
+  checked(
+    c.fcntl(fd, F_SETFL, checked(c.fcntl(fd, F_GETFL, 0), 'fcntl') & ~SOCK_NONBLOCK),
+    'fcntl',
+    `fd ${fd}`,
+  );
 }
 
 export function setNonBlocking(fd: number): void {
