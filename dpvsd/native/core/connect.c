@@ -7,7 +7,8 @@
 #include "tcp.h"
 
 enum {
-	TEMPLATE_RENEWAL_SECONDS = 60, /* a template lives at least as long as one of its connections (as in LVS) */
+	TEMPLATE_RENEWAL_SECONDS =
+	    60,		  /* a template lives at least as long as one of its connections (as in LVS) */
 	LOCAL_TRIES = 64, /* local addresses looked at for a free port */
 	SECONDS_MAX = 31 * 24 * 3600,
 };
@@ -22,7 +23,9 @@ static uint32_t destination_hash(const struct server *server)
 	return (uint32_t)(mix64(ip_hash(&server->address), (uint64_t)server->port ^ hash_secret[1]) >> 32);
 }
 
-/* ---- counting ----------------------------------------------------------------------------------------------------------- */
+/* ---- counting
+ * -----------------------------------------------------------------------------------------------------------
+ */
 
 void server_count_sum(const struct director *director, uint32_t server, struct server_count *sum)
 {
@@ -79,7 +82,8 @@ static void threshold_end(const struct director *director, struct server *server
 		__atomic_store_n(&server->overloaded, 0, __ATOMIC_RELAXED);
 }
 
-/* ---- persistence -------------------------------------------------------------------------------------------------------- */
+/* ---- persistence
+ * -------------------------------------------------------------------------------------------------------- */
 
 /* A template is a connection of protocol 0 from a client network to a service number. */
 static void template_key(const struct service *service, const struct packet *p, struct flow_key *key)
@@ -92,7 +96,8 @@ static void template_key(const struct service *service, const struct packet *p, 
 	key->family = p->family;
 }
 
-/* A stale server must not keep its clients: removed, or without weight where templates of such are to expire. */
+/* A stale server must not keep its clients: removed, or without weight where templates of such are to expire.
+ */
 static bool template_usable(const struct director *director, const struct server *server)
 {
 	if (server == NULL || (__atomic_load_n(&server->flags, __ATOMIC_RELAXED) & SERVER_REMOVED))
@@ -124,8 +129,8 @@ static void template_users_set(struct connection *t, uint32_t users)
 }
 
 /* The server that this client keeps, and its template; NULL: none yet (*template CONN_NONE). */
-static struct server *template_find(const struct director *director, struct worker_view *view, const struct service *service,
-				    const struct packet *p, uint32_t *template)
+static struct server *template_find(const struct director *director, struct worker_view *view,
+				    const struct service *service, const struct packet *p, uint32_t *template)
 {
 	struct flow_key key;
 	struct server *server;
@@ -178,11 +183,14 @@ static uint32_t template_open(struct worker_view *view, const struct service *se
 	return index;
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------------------------ */
+/* ---- opening
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
-/* Gives the connection a source towards its FullNAT server: one of the service's local addresses, in turn, with a port of a
- * share that this worker owns. */
-static bool bind_local(struct worker_view *view, struct service *service, const struct server *server, struct connection *c)
+/* Gives the connection a source towards its FullNAT server: one of the service's local addresses, in turn,
+ * with a port of a share that this worker owns. */
+static bool bind_local(struct worker_view *view, struct service *service, const struct server *server,
+		       struct connection *c)
 {
 	const struct local_set *set = subscribe(service->locals);
 	struct schedule_cursor *cursor = &view->cursors[service->index];
@@ -261,20 +269,20 @@ static bool may_open(const struct packet *p)
 	return false;
 }
 
-static struct server *choose_server(const struct director *director, struct worker_view *view, struct service *service,
-				    const struct packet *p, uint32_t *template)
+static struct server *choose_server(const struct director *director, struct worker_view *view,
+				    struct service *service, const struct packet *p, uint32_t *template)
 {
 	const struct schedule *schedule = subscribe(service->schedule);
 	struct server *server;
 	struct schedule_question question = {
-		.family = (enum family)p->family,
-		.client = &p->key.source,
-		.destination = &p->key.destination,
-		.client_port = p->key.source_port,
-		.destination_port = p->key.destination_port,
-		.counts = view->servers,
-		.worker = view->number,
-		.workers = director->steering.workers,
+	    .family = (enum family)p->family,
+	    .client = &p->key.source,
+	    .destination = &p->key.destination,
+	    .client_port = p->key.source_port,
+	    .destination_port = p->key.destination_port,
+	    .counts = view->servers,
+	    .worker = view->number,
+	    .workers = director->steering.workers,
 	};
 
 	*template = CONN_NONE;
@@ -291,7 +299,8 @@ static struct server *choose_server(const struct director *director, struct work
 	return server;
 }
 
-uint32_t connection_open(const struct director *director, struct worker_view *view, struct service *service, struct packet *p)
+uint32_t connection_open(const struct director *director, struct worker_view *view, struct service *service,
+			 struct packet *p)
 {
 	struct server *server;
 	struct connection *c;
@@ -414,7 +423,8 @@ void connection_close(const struct director *director, struct worker_view *view,
 		threshold_end(director, server);
 }
 
-void connection_enter(const struct director *director, struct worker_view *view, uint32_t index, uint8_t state)
+void connection_enter(const struct director *director, struct worker_view *view, uint32_t index,
+		      uint8_t state)
 {
 	struct connection *c = connection_at(view->connections, index);
 	struct server_count *count = &view->servers[c->server];
@@ -439,7 +449,9 @@ void connection_enter(const struct director *director, struct worker_view *view,
 	connection_set_timeout(view->connections, index, ticks(of_service ? of_service : seconds), view->now);
 }
 
-/* ---- time --------------------------------------------------------------------------------------------------------------- */
+/* ---- time
+ * ---------------------------------------------------------------------------------------------------------------
+ */
 
 struct expiry {
 	const struct director *director;

@@ -26,8 +26,8 @@ struct connection_table {
 	struct connection *connections;
 	uint32_t capacity;
 	uint32_t count;
-	uint32_t fresh; /* records from here on were never used: their memory is not committed yet */
-	uint32_t free; /* chain by wheel_next */
+	uint32_t fresh;	    /* records from here on were never used: their memory is not committed yet */
+	uint32_t free;	    /* chain by wheel_next */
 	uint32_t wheel_now; /* tick that is done up to and including */
 	bool wheel_started;
 	uint32_t wheel[WHEEL_SLOTS];
@@ -44,8 +44,10 @@ struct connection_table *connection_table_new(uint32_t capacity, int socket)
 		return NULL;
 	if (capacity >= 1u << 30)
 		capacity = (1u << 30) - 1;
-	table->buckets = memory_reserve("connection index", (size_t)(buckets + overflow) * sizeof(struct bucket), socket);
-	table->connections = memory_reserve("connections", (size_t)capacity * sizeof(struct connection), socket);
+	table->buckets =
+	    memory_reserve("connection index", (size_t)(buckets + overflow) * sizeof(struct bucket), socket);
+	table->connections =
+	    memory_reserve("connections", (size_t)capacity * sizeof(struct connection), socket);
 	if (table->buckets == NULL || table->connections == NULL) {
 		connection_table_free(table);
 		return NULL;
@@ -81,7 +83,8 @@ uint32_t connection_table_capacity(const struct connection_table *table)
 
 size_t connection_table_bytes(const struct connection_table *table)
 {
-	return sizeof(struct connection) + (size_t)table->overflow_end * sizeof(struct bucket) / table->capacity;
+	return sizeof(struct connection) +
+	       (size_t)table->overflow_end * sizeof(struct bucket) / table->capacity;
 }
 
 struct connection *connection_at(const struct connection_table *table, uint32_t index)
@@ -89,11 +92,14 @@ struct connection *connection_at(const struct connection_table *table, uint32_t 
 	return &table->connections[index];
 }
 
-/* ---- keys --------------------------------------------------------------------------------------------------------------- */
+/* ---- keys
+ * ---------------------------------------------------------------------------------------------------------------
+ */
 
 uint32_t flow_hash(const struct flow_key *key)
 {
-	uint64_t ports = (uint64_t)key->protocol << 32 | (uint32_t)key->source_port << 16 | key->destination_port;
+	uint64_t ports =
+	    (uint64_t)key->protocol << 32 | (uint32_t)key->source_port << 16 | key->destination_port;
 	uint64_t hash;
 
 	if (key->family == FAMILY_IPV4) {
@@ -148,15 +154,17 @@ static inline bool key_matches(const struct connection *c, unsigned int directio
 			return c->client4 == key->source.v4 && c->virtual4 == key->destination.v4;
 		return ip_equal(&c->client6, &key->source) && ip_equal(&c->virtual6, &key->destination);
 	}
-	if (c->server_port != key->source_port || c->local_port != key->destination_port || c->protocol != key->protocol ||
-	    (c->families & 15) != key->family)
+	if (c->server_port != key->source_port || c->local_port != key->destination_port ||
+	    c->protocol != key->protocol || (c->families & 15) != key->family)
 		return false;
 	if (key->family == FAMILY_IPV4)
 		return c->server4 == key->source.v4 && c->local4 == key->destination.v4;
 	return ip_equal(&c->server6, &key->source) && ip_equal(&c->local6, &key->destination);
 }
 
-/* ---- index -------------------------------------------------------------------------------------------------------------- */
+/* ---- index
+ * --------------------------------------------------------------------------------------------------------------
+ */
 
 static inline uint8_t hash_tag(uint32_t hash)
 {
@@ -171,7 +179,8 @@ static inline uint32_t bucket_match(const struct bucket *bucket, uint8_t tag)
 #ifdef __SSE2__
 	__m128i tags = _mm_load_si128((const __m128i *)(const void *)bucket->tags);
 
-	return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(tags, _mm_set1_epi8((char)tag))) & ((1u << BUCKET_SLOTS) - 1);
+	return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(tags, _mm_set1_epi8((char)tag))) &
+	       ((1u << BUCKET_SLOTS) - 1);
 #else
 	uint32_t match = 0;
 
@@ -207,7 +216,8 @@ uint32_t connection_find(const struct connection_table *table, const struct flow
 	return find_hashed(table, key, flow_hash(key));
 }
 
-void connection_prefetch(const struct connection_table *table, const struct packet *packets, unsigned int count)
+void connection_prefetch(const struct connection_table *table, const struct packet *packets,
+			 unsigned int count)
 {
 	for (unsigned int i = 0; i < count; i++)
 		rte_prefetch0(&table->buckets[packets[i].hash & table->mask]);
@@ -215,7 +225,8 @@ void connection_prefetch(const struct connection_table *table, const struct pack
 
 void connection_find_burst(const struct connection_table *table, struct packet *packets, unsigned int count)
 {
-	/* First the bucket, which was asked for earlier: it names the connection, which is asked for now ... */
+	/* First the bucket, which was asked for earlier: it names the connection, which is asked for now ...
+	 */
 	for (unsigned int i = 0; i < count; i++) {
 		struct packet *p = &packets[i];
 		const struct bucket *bucket = &table->buckets[p->hash & table->mask];
@@ -238,12 +249,21 @@ void connection_find_burst(const struct connection_table *table, struct packet *
 
 		if (p->verdict != VERDICT_NONE || p->key.family == 0)
 			continue;
-		if (likely(p->found != CONN_NONE && key_matches(&table->connections[p->found >> 1], p->found & 1, &p->key)))
+		if (likely(p->found != CONN_NONE &&
+			   key_matches(&table->connections[p->found >> 1], p->found & 1, &p->key)))
 			continue;
 		if (p->found == CONN_NONE && likely(table->buckets[p->hash & table->mask].next == 0))
 			continue;
 		p->found = find_hashed(table, &p->key, p->hash);
 	}
+}
+
+bool connection_is(const struct connection_table *table, uint32_t found, const struct flow_key *key)
+{
+	const struct connection *c = &table->connections[found >> 1];
+
+	return c->timeout != 0 && key_matches(c, found & 1, key) &&
+	       (c->flags & (found & 1 ? CONNECTION_INDEXED_OUT : CONNECTION_INDEXED_IN));
 }
 
 static int index_add(struct connection_table *table, uint32_t hash, uint32_t entry)
@@ -317,7 +337,9 @@ static uint32_t key_hash(const struct connection *c, int direction)
 	return flow_hash(&key);
 }
 
-/* ---- wheel -------------------------------------------------------------------------------------------------------------- */
+/* ---- wheel
+ * --------------------------------------------------------------------------------------------------------------
+ */
 
 static void wheel_hang(struct connection_table *table, uint32_t index, uint32_t ticks)
 {
@@ -376,7 +398,8 @@ bool connection_expire(struct connection_table *table, uint32_t now, unsigned in
 				if (c->timeout != 0 && c->wheel_previous == WHEEL_OFF)
 					wheel_hang(table, index, c->timeout);
 			} else {
-				/* Seen since it was hung. One slot more, for the one that is being emptied. */
+				/* Seen since it was hung. One slot more, for the one that is being emptied.
+				 */
 				wheel_hang(table, index, c->timeout - ((int32_t)age > 0 ? age : 0) + 1);
 			}
 		}
@@ -399,7 +422,9 @@ void connection_set_timeout(struct connection_table *table, uint32_t index, uint
 	}
 }
 
-/* ---- records ------------------------------------------------------------------------------------------------------------ */
+/* ---- records
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
 uint32_t connection_take(struct connection_table *table)
 {
@@ -460,7 +485,7 @@ void connection_retire(struct connection_table *table, uint32_t index)
 		index_remove(table, key_hash(c, DIRECTION_IN), index << 1);
 	if (c->flags & CONNECTION_INDEXED_OUT)
 		index_remove(table, key_hash(c, DIRECTION_OUT), index << 1 | DIRECTION_OUT);
-	c->flags &= (uint16_t)~(CONNECTION_INDEXED_IN | CONNECTION_INDEXED_OUT);
+	c->flags &= (uint16_t) ~(CONNECTION_INDEXED_IN | CONNECTION_INDEXED_OUT);
 }
 
 void connection_remove(struct connection_table *table, uint32_t index)
@@ -471,7 +496,8 @@ void connection_remove(struct connection_table *table, uint32_t index)
 	connection_give(table, index);
 }
 
-size_t connection_list(const struct connection_table *table, uint32_t *cursor, struct connection *out, size_t max)
+size_t connection_list(const struct connection_table *table, uint32_t *cursor, struct connection *out,
+		       size_t max)
 {
 	uint32_t end = __atomic_load_n(&table->fresh, __ATOMIC_RELAXED);
 	size_t found = 0;

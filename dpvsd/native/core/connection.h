@@ -45,10 +45,10 @@ enum connection_flag {
 	CONNECTION_ACTIVE = 1 << 0, /* counted as active, otherwise as inactive */
 	CONNECTION_ONE_PACKET = 1 << 1,
 	CONNECTION_TOA_DONE = 1 << 2, /* the client's address was sent in an option often enough */
-	CONNECTION_CLAMP = 1 << 3, /* MSS of the handshake is lowered to what both paths carry */
+	CONNECTION_CLAMP = 1 << 3,    /* MSS of the handshake is lowered to what both paths carry */
 	CONNECTION_FIN_CLIENT = 1 << 4,
 	CONNECTION_FIN_SERVER = 1 << 5,
-	CONNECTION_INDEXED_IN = 1 << 6, /* found by packets of the client */
+	CONNECTION_INDEXED_IN = 1 << 6,	 /* found by packets of the client */
 	CONNECTION_INDEXED_OUT = 1 << 7, /* found by packets of the server */
 	CONNECTION_TOA_SENT = 3 << 8, /* how many segments carried the client's address already: two bits */
 };
@@ -59,19 +59,20 @@ struct connection {
 	rte_be32_t client4, virtual4, local4, server4;
 	rte_be16_t client_port, virtual_port, local_port, server_port;
 	uint8_t protocol;
-	uint8_t
-	    families;  /* family towards the client << 4 | family towards the server (they differ in NAT64) */
-	uint8_t state; /* enum tcp_state or enum udp_state */
+	/* Family towards the client << 4 | family towards the server: they differ in NAT64. */
+	uint8_t families;
+	uint8_t state;	 /* enum tcp_state or enum udp_state */
 	uint8_t forward; /* enum forward */
 	uint32_t server; /* index */
-	uint32_t
-	    adjacency[2]; /* cached next hop by direction, 0: none; valid while `generation` is the net's */
-	uint16_t generation;		     /* low bits */
-	uint16_t flags;			     /* enum connection_flag */
-	uint32_t last_seen;		     /* tick */
-	uint32_t timeout;		     /* ticks */
-	uint32_t wheel_next, wheel_previous; /* neighbours in the wheel's slot; WHEEL_OFF: hangs nowhere */
-	uint32_t control;		     /* index of the template, CONN_NONE */
+	/* Next hop (0: none) and path MTU by direction, cached; valid while `generation` is the net's. */
+	uint16_t adjacency[2];
+	uint16_t mtu[2];
+	uint16_t generation; /* low bits */
+	uint16_t flags;	     /* enum connection_flag */
+	uint32_t last_seen;  /* tick */
+	uint32_t timeout;    /* ticks, 0: the record is free */
+	uint32_t wheel_next, wheel_previous;
+	uint32_t control; /* index of its persistence template, CONN_NONE */
 	/* second cache line */
 	union ip_addr client6, virtual6, local6, server6;
 } __rte_cache_aligned;
@@ -102,6 +103,9 @@ void connection_prefetch(const struct connection_table *table, const struct pack
 void connection_find_burst(const struct connection_table *table, struct packet *packets, unsigned int count);
 /* One by one; CONN_NONE or connection << 1 | direction. */
 uint32_t connection_find(const struct connection_table *table, const struct flow_key *key);
+
+/* Is this (connection << 1 | direction) still the one with this key? */
+bool connection_is(const struct connection_table *table, uint32_t found, const struct flow_key *key);
 
 /* Takes a free record, zeroed; CONN_NONE when the table is full. */
 uint32_t connection_take(struct connection_table *table);

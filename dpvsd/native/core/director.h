@@ -62,13 +62,13 @@ struct worker_view {
 	struct connection_table *connections;
 	/* Persistence templates, as connections of their own kind (connect.h); NULL where there are none. */
 	struct connection_table *templates;
-	struct server_count *servers;	  /* by server index, MAX_SERVERS of them, committed on first touch */
-	struct schedule_cursor *cursors;  /* by service index */
+	struct server_count *servers;	 /* by server index, MAX_SERVERS of them, committed on first touch */
+	struct schedule_cursor *cursors; /* by service index */
 	struct packet_counters counters;
-	uint64_t random; /* state of a small generator */
-	uint32_t now;	 /* ticks, see connection.h */
+	uint64_t random;      /* state of a small generator */
+	uint32_t now;	      /* ticks, see connection.h */
 	uint16_t share_count; /* shares of the local ports that this worker owns ... */
-	uint8_t shares[256]; /* ... by number */
+	uint8_t shares[256];  /* ... by number */
 	uint16_t share_next;
 	uint32_t generation; /* of the net, read once a burst */
 	uint32_t icmp_tokens;

@@ -27,7 +27,8 @@ enum packet_flag {
 	PACKET_FRAGMENT = 1 << 5,
 	PACKET_OUTBOUND = 1 << 6, /* from server to client */
 	PACKET_OVERSIZE = 1 << 7, /* IPv4 larger than the path's MTU, may be fragmented: the worker does */
-	PACKET_REASSEMBLED = 1 << 8, /* was fragments: RSS may have sent it elsewhere than its flow's other packets */
+	PACKET_REASSEMBLED =
+	    1 << 8, /* was fragments: RSS may have sent it elsewhere than its flow's other packets */
 };
 
 /* The five-tuple by which connections are found; fields in network order. For ICMP echo the identifier stands

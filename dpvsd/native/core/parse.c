@@ -36,7 +36,8 @@ static unsigned int ipv6_transport(const uint8_t *l3, unsigned int length, uint8
 		case IPPROTO_ROUTING:
 			if (offset + 8 > length)
 				return 0;
-			/* Type 0 is forbidden (RFC 5095); others with segments left name another destination. */
+			/* Type 0 is forbidden (RFC 5095); others with segments left name another destination.
+			 */
 			if (next == IPPROTO_ROUTING && l3[offset + 3] != 0) {
 				*reason = DROP_IP_OPTION;
 				return 0;
@@ -153,7 +154,8 @@ static void parse_transport(struct packet *p)
 		break;
 	}
 	case IPPROTO_UDP:
-		if (rest < sizeof(struct rte_udp_hdr) || (unsigned int)(l4[4] << 8 | l4[5]) < sizeof(struct rte_udp_hdr) ||
+		if (rest < sizeof(struct rte_udp_hdr) ||
+		    (unsigned int)(l4[4] << 8 | l4[5]) < sizeof(struct rte_udp_hdr) ||
 		    (unsigned int)(l4[4] << 8 | l4[5]) > whole) {
 			packet_drop(p, DROP_L4_HEADER);
 			return;
@@ -169,7 +171,8 @@ static void parse_transport(struct packet *p)
 		if (l4[0] == ICMP4_ECHO || l4[0] == ICMP4_ECHO_REPLY) {
 			memcpy(&p->key.source_port, l4 + 4, 2);
 			p->key.destination_port = p->key.source_port;
-		} else if (l4[0] == ICMP4_UNREACHABLE || l4[0] == ICMP4_TIME_EXCEEDED || l4[0] == ICMP4_PARAMETER) {
+		} else if (l4[0] == ICMP4_UNREACHABLE || l4[0] == ICMP4_TIME_EXCEEDED ||
+			   l4[0] == ICMP4_PARAMETER) {
 			parse_icmp_error(p);
 		} else {
 			p->key.family = 0;
@@ -209,7 +212,8 @@ static void parse_ipv4(struct packet *p)
 	}
 	header = (ip->version_ihl & 15) * 4u;
 	total = rte_be_to_cpu_16(ip->total_length);
-	if (ip->version_ihl >> 4 != 4 || header < IPV4_MIN || header > p->length || total < header || total > p->total) {
+	if (ip->version_ihl >> 4 != 4 || header < IPV4_MIN || header > p->length || total < header ||
+	    total > p->total) {
 		packet_drop(p, DROP_IP_HEADER);
 		return;
 	}
@@ -283,7 +287,8 @@ static void parse_ipv6(struct packet *p)
 	p->key.family = FAMILY_IPV6;
 	parse_transport(p);
 	/* Nobody answers to the unspecified address; only ND's duplicate address detection comes from it. */
-	if (unlikely(ip_is_zero(&p->key.source) && p->verdict == VERDICT_NONE && !(p->flags & PACKET_ICMP_ERROR)))
+	if (unlikely(ip_is_zero(&p->key.source) && p->verdict == VERDICT_NONE &&
+		     !(p->flags & PACKET_ICMP_ERROR)))
 		packet_drop(p, DROP_IP_SOURCE);
 }
 

@@ -22,14 +22,15 @@ enum {
 	ICMP6_REDIRECT = 137,
 };
 
-/* Checks headers (RFC 791, RFC 8200, RFC 1122 3.2.1) and fills family, protocol, l4, total and key. On a fault the verdict is
- * VERDICT_DROP with its reason; ND gets VERDICT_MASTER. A fragment gets PACKET_FRAGMENT and no key (key.family 0); so does a
- * transport protocol without ports. An ICMP error gets PACKET_ICMP_ERROR and the key of the packet it is about, turned round:
- * source and destination as the answer to that packet would have them. */
+/* Checks headers (RFC 791, RFC 8200, RFC 1122 3.2.1) and fills family, protocol, l4, total and key. On a
+ * fault the verdict is VERDICT_DROP with its reason; ND gets VERDICT_MASTER. A fragment gets PACKET_FRAGMENT
+ * and no key (key.family 0); so does a transport protocol without ports. An ICMP error gets PACKET_ICMP_ERROR
+ * and the key of the packet it is about, turned round: source and destination as the answer to that packet
+ * would have them. */
 void packet_parse(struct packet *p);
 
-/* Where the packet that an ICMP error is about stands in it: offset from l3, and its transport header's offset from there.
- * False when it is cut off before its ports. */
+/* Where the packet that an ICMP error is about stands in it: offset from l3, and its transport header's
+ * offset from there. False when it is cut off before its ports. */
 struct embedded {
 	uint16_t l3;
 	uint8_t l4;

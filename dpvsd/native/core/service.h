@@ -34,7 +34,8 @@ enum service_flag {
 enum server_flag {
 	SERVER_REMOVED = 1 << 0, /* no longer configured, kept until its last connection is gone */
 	SERVER_INHIBITED = 1 << 1,
-	SERVER_EXPIRE_QUIESCENT = 1 << 2, /* its service has SERVICE_EXPIRE_QUIESCENT: without weight it loses its connections */
+	SERVER_EXPIRE_QUIESCENT =
+	    1 << 2, /* its service has SERVICE_EXPIRE_QUIESCENT: without weight it loses its connections */
 };
 
 /* A real server of one virtual server. Published; weight, thresholds and flags change in place (single
@@ -49,7 +50,7 @@ struct server {
 	uint32_t weight;
 	uint32_t upper; /* connections over all workers, 0: no limit */
 	uint32_t lower;
-	uint32_t flags;	     /* enum server_flag */
+	uint32_t flags;		     /* enum server_flag */
 	uint32_t connection_timeout; /* seconds, of its service, 0: the protocol's */
 	uint32_t overloaded; /* set by any worker when upper is reached, cleared below lower; relaxed */
 } __rte_cache_aligned;

@@ -49,9 +49,10 @@ static inline struct endpoints endpoints_of(const struct connection *c, int dire
 	return e;
 }
 
-/* Ports (or the echo identifier) of a transport header, and its checksum by the difference that the addresses made. */
-static inline void translate_transport(uint8_t *l4, uint8_t protocol, rte_be16_t source_port, rte_be16_t destination_port,
-				       uint64_t addresses)
+/* Ports (or the echo identifier) of a transport header, and its checksum by the difference that the addresses
+ * made. */
+static inline void translate_transport(uint8_t *l4, uint8_t protocol, rte_be16_t source_port,
+				       rte_be16_t destination_port, uint64_t addresses)
 {
 	switch (protocol) {
 	case IPPROTO_TCP: {
@@ -108,7 +109,8 @@ void translate(struct packet *p, const struct connection *c, int direction)
 		memcpy(&ttl_before, &ip->time_to_live, 2);
 		ip->time_to_live--;
 		memcpy(&ttl_after, &ip->time_to_live, 2);
-		ip->hdr_checksum = checksum_apply(ip->hdr_checksum, checksum_replace16(difference, ttl_before, ttl_after));
+		ip->hdr_checksum =
+		    checksum_apply(ip->hdr_checksum, checksum_replace16(difference, ttl_before, ttl_after));
 	} else {
 		union ip_addr before[2];
 
@@ -137,11 +139,13 @@ void translate_ttl(struct packet *p)
 	}
 }
 
-/* ---- ICMP errors -------------------------------------------------------------------------------------------------------- */
+/* ---- ICMP errors
+ * -------------------------------------------------------------------------------------------------------- */
 
-/* The quoted packet gets back the addresses and ports that it had on the other side. `source` and `destination` are those of the
- * quoted packet. Its checksums follow as far as they are quoted. */
-static void translate_quoted(uint8_t *l3, unsigned int length, const struct embedded *inner, const struct endpoints *e)
+/* The quoted packet gets back the addresses and ports that it had on the other side. `source` and
+ * `destination` are those of the quoted packet. Its checksums follow as far as they are quoted. */
+static void translate_quoted(uint8_t *l3, unsigned int length, const struct embedded *inner,
+			     const struct endpoints *e)
 {
 	uint8_t *l4 = l3 + inner->l4;
 	unsigned int rest = length - inner->l4;
@@ -185,7 +189,8 @@ int translate_icmp_error(struct packet *p, const struct connection *c, int direc
 		return -1;
 	if (checksum_transport(p->family, p->l3, p->protocol, icmp, size) != 0)
 		return -1;
-	/* The error answers the packet that it quotes: what the answer would be sent to is where the quoted one came from. */
+	/* The error answers the packet that it quotes: what the answer would be sent to is where the quoted
+	 * one came from. */
 	quoted.source_port = out.destination_port;
 	quoted.destination_port = out.source_port;
 	quoted.source4 = out.destination4;
@@ -197,7 +202,8 @@ int translate_icmp_error(struct packet *p, const struct connection *c, int direc
 	if (p->family == FAMILY_IPV4) {
 		struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)(void *)p->l3;
 		/* A NAT server knows the client and may hear from the router itself. */
-		rte_be32_t source = direction == DIRECTION_IN && c->local4 == c->client4 ? ip->src_addr : out.source4;
+		rte_be32_t source =
+		    direction == DIRECTION_IN && c->local4 == c->client4 ? ip->src_addr : out.source4;
 		uint64_t difference = checksum_replace32(0, ip->src_addr, source);
 
 		difference = checksum_replace32(difference, ip->dst_addr, out.destination4);
@@ -216,7 +222,8 @@ int translate_icmp_error(struct packet *p, const struct connection *c, int direc
 	return 0;
 }
 
-/* ---- TCP options -------------------------------------------------------------------------------------------------------- */
+/* ---- TCP options
+ * -------------------------------------------------------------------------------------------------------- */
 
 void tcp_clamp_mss(struct packet *p, uint16_t mss)
 {
@@ -265,8 +272,8 @@ bool tcp_add_toa(struct packet *p, enum family client_family, const struct conne
 	uint64_t difference;
 	uint8_t *option;
 
-	if ((tcp->data_off >> 4) * 4u + size > TCP_HEADER_MAX || p->total + size > mtu || p->headroom < size + 14u ||
-	    p->length < moved)
+	if ((tcp->data_off >> 4) * 4u + size > TCP_HEADER_MAX || p->total + size > mtu ||
+	    p->headroom < size + 14u || p->length < moved)
 		return false;
 	memmove(p->l3 - size, p->l3, moved);
 	p->l3 -= size;
@@ -301,7 +308,8 @@ bool tcp_add_toa(struct packet *p, enum family client_family, const struct conne
 		ip->hdr_checksum = checksum_update16(ip->hdr_checksum, ip->total_length, total);
 		ip->total_length = total;
 	} else {
-		rte_be16_t payload = rte_cpu_to_be_16((uint16_t)(p->total + size - sizeof(struct rte_ipv6_hdr)));
+		rte_be16_t payload =
+		    rte_cpu_to_be_16((uint16_t)(p->total + size - sizeof(struct rte_ipv6_hdr)));
 
 		memcpy(p->l3 + 4, &payload, 2);
 	}
