@@ -145,10 +145,14 @@ export class Running {
   }
 }
 
+/** Thrown by a condition that will not hold any more: no use waiting on. */
+export class Hopeless extends Error {}
+
 /**
  * Waits until a condition holds, looking every `every` milliseconds.
  * @returns what `condition` returned
- * @throws after `limit` milliseconds, naming `what` was waited for and the last error of `condition`
+ * @throws after `limit` milliseconds, naming `what` was waited for and the last error of `condition`; at once when
+ *   `condition` throws {@link Hopeless}
  */
 export async function until<T>(
   what: string,
@@ -163,6 +167,7 @@ export async function until<T>(
       if (found) return found as NonNullable<Exclude<T, false>>;
       last = '';
     } catch (error) {
+      if (error instanceof Hopeless) throw error;
       last = `: ${(error as Error).message}`;
     }
     if (performance.now() > end) throw new Error(`waited ${limit} ms in vain for ${what}${last}`);

@@ -3,7 +3,15 @@ import { connect } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { attempt, type CommandOptions, type Finished, type Running, run, until } from './command.js';
+import {
+  attempt,
+  type CommandOptions,
+  type Finished,
+  Hopeless,
+  type Running,
+  run,
+  until,
+} from './command.js';
 import type { Host } from './host.js';
 import { wires } from './network.js';
 import type { Plan } from './plan.js';
@@ -57,7 +65,7 @@ export class Director {
     await until(
       'the control socket of dpvsd',
       async () => {
-        if (running.ended) throw new DirectorEnded(`dpvsd: ${running.ended}: ${this.said()}`);
+        if (running.ended) throw new Hopeless(`dpvsd: ${running.ended}`);
         return await accepts(this.record.ipc);
       },
       { limit: 60_000 },
@@ -139,9 +147,6 @@ export class Director {
     for (const command of this.addressCommands()) await this.dpip(command);
   }
 }
-
-/** dpvsd ended before it was ready: no use waiting on. */
-class DirectorEnded extends Error {}
 
 function accepts(path: string): Promise<boolean> {
   return new Promise((resolve) => {

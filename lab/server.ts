@@ -10,7 +10,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Running, until } from './command.js';
+import { Hopeless, type Running, until } from './command.js';
 import type { Host } from './host.js';
 import type { Pair } from './plan.js';
 import { HTTP_PORT } from './ports.js';
@@ -100,7 +100,7 @@ http {
     ]);
     this.#nginx = nginx;
     await until(`nginx on ${this.name}`, async () => {
-      if (nginx.ended) throw new Error(`nginx ${nginx.ended}: ${nginx.output}`);
+      if (nginx.ended) throw new Hopeless(`nginx ${nginx.ended}: ${nginx.output}`);
       const { stdout } = await this.host.attempt(['ss', '-Hltn', `sport = :${HTTP_PORT}`]);
       return stdout.includes('LISTEN');
     });
@@ -113,7 +113,7 @@ http {
     const responder = this.host.start([process.execPath, program, this.name, ...addresses]);
     this.#responder = responder;
     await until(`the responder on ${this.name}`, () => {
-      if (responder.ended) throw new Error(`responder ${responder.ended}: ${responder.output}`);
+      if (responder.ended) throw new Hopeless(`responder ${responder.ended}: ${responder.output}`);
       return responder.output.includes('ready');
     });
   }

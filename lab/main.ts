@@ -1,0 +1,261 @@
+import { spawnSync } from 'node:child_process';
+import { Lab } from './lab.js';
+import { whyNoLab } from './needs.js';
+import { families } from './plan.js';
+import { HTTP_PORT, UDP_PORT } from './ports.js';
+import { type LabRecord, listLabs, removeLab, removeStaleLabs } from './registry.js';
+import { hints, statusText } from './show.js';
+import { balanceOf, Statistics } from './statistics.js';
+import { failures, type Target, Traffic } from './traffic-plan.js';
+
+const usage = `usage: npm start [-- OPTIONS]            runs a lab: a client, a director, real servers, and traffic
+       npm run lab -- exec [-l ID] HOST COMMAND...   runs a command on a host of a running lab
+       npm run lab -- list                  running labs and their hosts
+       npm run lab -- clean                 removes what labs of dead processes left behind
+
+  --once            about ten seconds of traffic, prints the result, exits 0 or 1
+  --workers N       worker threads of the director, 1-8 (default 1)
+  --servers N       real servers, 1-9 (default 3)
+  --one-arm         clients and servers at the same port of the director
+  --rate N          requests per second, 1-1000 (default 20; with --once 50)
+  -h, --help        this text`;
+
+interface Options {
+  once: boolean;
+  workers: number;
+  servers: number;
+  arms: 1 | 2;
+  rate: number | undefined;
+}
+
+class UsageError extends Error {}
+
+function parse(argv: readonly string[]): Options {
+  const options: Options = { once: false, workers: 1, servers: 3, arms: 2, rate: undefined };
+  const args = [...argv];
+  const number = (name: string, low: number, high: number): number => {
+    const text = args.shift() ?? '';
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < low || value > high)
+      throw new UsageError(`${name} wants a number from ${low} to ${high}, not '${text}'`);
+    return value;
+  };
+  for (let name = args.shift(); name !== undefined; name = args.shift()) {
+    if (name === '--once') options.once = true;
+    else if (name === '--one-arm') options.arms = 1;
+    else if (name === '--workers') options.workers = number(name, 1, 8);
+    else if (name === '--servers') options.servers = number(name, 1, 9);
+    else if (name === '--rate') options.rate = number(name, 1, 1000);
+    else throw new UsageError(`unknown option '${name}'`);
+  }
+  return options;
+}
+
+/** Runs the lab until it is told to end. @returns the exit code */
+async function start(options: Options): Promise<number> {
+  const reason = await whyNoLab();
+  if (reason) {
+    console.error(`lab: ${reason}`);
+    return 1;
+  }
+  const stale = await removeStaleLabs();
+  if (stale.length > 0) console.log(`lab: removed what was left of ${stale.length} lab(s) of dead processes`);
+
+  let wake = () => {};
+  let interrupted = false;
+  const interruption = new Promise<void>((resolve) => {
+    wake = resolve;
+  });
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+    process.on(signal, () => {
+      if (!interrupted) process.stderr.write('\nlab: ending, everything it made is removed\n');
+      interrupted = true;
+      wake();
+    });
+
+  const servers = options.servers;
+  console.log(
+    `lab: building a client, a router, a director (${options.workers} worker(s)) and ${servers} real servers`,
+  );
+  const lab = await Lab.create({ title: 'npm start', ...options });
+  try {
+    const ready = configure(lab);
+    // After an interruption nobody waits for it any more, and it fails as its director goes away.
+    ready.catch(() => {});
+    await Promise.race([interruption, ready]);
+    if (interrupted) return 130;
+    return await drive(lab, options, interruption, () => interrupted);
+  } finally {
+    await lab.close();
+  }
+}
+
+/** Starts dpvsd and configures it with dpip and ipvsadm: HTTP and UDP services in both families. */
+async function configure(lab: Lab): Promise<void> {
+  await lab.startDirector();
+  const lines = families.flatMap((family) => [
+    ...lab.serviceLines(family, 't', HTTP_PORT),
+    ...lab.serviceLines(family, 'u', UDP_PORT),
+  ]);
+  await lab.director.ipvsadm(['-R'], { input: lines.map((line) => `${line}\n`).join('') });
+}
+
+/** Sends requests and shows what becomes of them. */
+async function drive(
+  lab: Lab,
+  { once, rate }: Options,
+  interruption: Promise<void>,
+  interrupted: () => boolean,
+): Promise<number> {
+  const targets = families.flatMap((family): Target[] => [
+    { kind: 'http', url: `http://${lab.virtual(family, HTTP_PORT)}/` },
+    { kind: 'udp', address: lab.plan.virtual[family], port: UDP_PORT },
+  ]);
+  const traffic = new Traffic(lab.client, {
+    targets,
+    perSecond: rate ?? (once ? 50 : 20),
+    seconds: once ? 10 : Number.MAX_SAFE_INTEGER / 1e6,
+    limit: 3000,
+  });
+  const statistics = new Statistics(lab.record.ipc);
+  const read = () => statistics.read().catch(() => undefined);
+  try {
+    if (once) {
+      console.log(`lab: ten seconds of HTTP and UDP requests, IPv4 and IPv6, through ${lab.plan.virtual.v4}`);
+      await Promise.race([traffic.finish(), interruption]);
+      if (interrupted()) return 130;
+      const snapshot = await read();
+      console.log(`\n${statusText(lab, traffic, snapshot)}\n`);
+      return verdict(lab, traffic, targets, snapshot && balanceOf(snapshot.counters));
+    }
+    const live = process.stdout.isTTY === true;
+    if (!live) console.log(hints(lab));
+    while (!interrupted()) {
+      const snapshot = await read();
+      const text = statusText(lab, traffic, snapshot);
+      // On a terminal the table is drawn over the last one.
+      if (live) process.stdout.write(`\x1b[H\x1b[2J${text}\n\n${hints(lab)}\nCtrl-C ends the lab.\n`);
+      else console.log(`${text}\n`);
+      if (lab.director.ended) {
+        console.error(`lab: dpvsd ${lab.director.ended}\n${lab.director.said()}`);
+        return 1;
+      }
+      await Promise.race([
+        interruption,
+        new Promise((resolve) => setTimeout(resolve, live ? 1000 : 5000).unref()),
+      ]);
+    }
+    return 0;
+  } finally {
+    statistics.close();
+    await traffic.stop().catch(() => {});
+  }
+}
+
+/** Says whether everything went well. @returns the exit code */
+function verdict(
+  lab: Lab,
+  traffic: Traffic,
+  targets: readonly Target[],
+  balance: string | undefined,
+): number {
+  const wrong: string[] = [];
+  if (failures(traffic.total) > 0)
+    wrong.push(`${failures(traffic.total)} of ${traffic.total.requests} requests failed`);
+  targets.forEach((target, index) => {
+    const silent = lab.servers.filter(({ name }) => !traffic.tallies[index]?.byServer.has(name));
+    const to = target.kind === 'http' ? target.url : `udp ${target.address}`;
+    if (silent.length > 0) wrong.push(`${to}: no answer from ${silent.map(({ name }) => name).join(' ')}`);
+  });
+  if (balance) wrong.push(balance);
+  if (lab.director.ended) wrong.push(`dpvsd ${lab.director.ended}`);
+  for (const line of wrong) console.log(`FAILED: ${line}`);
+  if (wrong.length === 0)
+    console.log(
+      `ok: ${traffic.total.requests} requests, none failed, all ${lab.servers.length} servers answered`,
+    );
+  return wrong.length === 0 ? 0 : 1;
+}
+
+/** The lab that a command means: the one that is named, or the youngest that runs. */
+function chosenLab(id: string | undefined): LabRecord | undefined {
+  const running = listLabs().filter((lab) => lab.alive);
+  return id === undefined ? running.at(-1) : running.find((lab) => lab.id === id);
+}
+
+function exec(argv: readonly string[]): number {
+  const args = [...argv];
+  let id: string | undefined;
+  if (args[0] === '-l') {
+    args.shift();
+    id = args.shift();
+  }
+  const [name, ...command] = args;
+  const lab = chosenLab(id);
+  if (!lab) {
+    console.error(id ? `lab: no running lab ${id}` : 'lab: no lab is running: start one with npm start');
+    return 1;
+  }
+  const hosts = Object.keys(lab.namespaces);
+  const namespace = name === undefined ? undefined : lab.namespaces[name];
+  if (!namespace || command.length === 0) {
+    console.error(`usage: npm run lab -- exec HOST COMMAND...   hosts: ${hosts.join(' ')}`);
+    return 2;
+  }
+  // What the terminal sends on Ctrl-C is for the command; this process waits for it.
+  process.on('SIGINT', () => {});
+  const done = spawnSync('ip', ['netns', 'exec', namespace, ...command], {
+    stdio: 'inherit',
+    env: { ...process.env, DPVS_IPC_FILE: lab.ipc },
+  });
+  return done.status ?? 1;
+}
+
+function list(): number {
+  const labs = listLabs();
+  for (const { id, alive, title, namespaces } of labs)
+    console.log(
+      `${id}: ${title}${alive ? '' : ' (its process is dead: npm run lab -- clean)'}\n    ${Object.keys(namespaces).join(' ')}`,
+    );
+  if (labs.length === 0) console.log('no lab is running');
+  return 0;
+}
+
+async function clean(): Promise<number> {
+  const stale = listLabs().filter((lab) => !lab.alive);
+  for (const lab of stale) await removeLab(lab);
+  console.log(stale.length === 0 ? 'nothing to remove' : `removed ${stale.map(({ id }) => id).join(' ')}`);
+  return 0;
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  const [first, ...rest] = argv;
+  if (first === '-h' || first === '--help') {
+    console.log(usage);
+    return 0;
+  }
+  const subcommand = first === 'exec' || first === 'list' || first === 'clean';
+  if (subcommand && process.getuid?.() !== 0) {
+    console.error('lab: network namespaces need root: run it with sudo');
+    return 1;
+  }
+  if (first === 'exec') return exec(rest);
+  if (first === 'list') return list();
+  if (first === 'clean') return await clean();
+  try {
+    return await start(parse(argv));
+  } catch (error) {
+    if (error instanceof UsageError) {
+      console.error(`lab: ${error.message}\n${usage}`);
+      return 2;
+    }
+    throw error;
+  }
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  console.error(`lab: ${(error as Error).message}`);
+  process.exitCode = 1;
+}
