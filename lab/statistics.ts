@@ -33,12 +33,25 @@ export class Statistics {
 
   constructor(readonly ipc: string) {}
 
+  async #connected(): Promise<DpvsdClient> {
+    if (!this.#client?.open) this.#client = await DpvsdClient.connect({ path: this.ipc, client: 'lab' });
+    return this.#client;
+  }
+
+  /** Workers that forward packets, with what each has received. */
+  async workers(): Promise<{ number: number; rxPackets: number }[]> {
+    const rows = await (await this.#connected()).list(Table.TABLE_WORKERS, 'lcore');
+    return rows
+      .filter(({ role }) => role === 'worker')
+      .map(({ number, rxPackets }) => ({ number, rxPackets }));
+  }
+
   /** @throws {DpvsdError} when dpvsd does not answer; the next call connects anew */
   async read(): Promise<Snapshot> {
-    if (!this.#client?.open) this.#client = await DpvsdClient.connect({ path: this.ipc, client: 'lab' });
+    const client = await this.#connected();
     const [rows, counters] = await Promise.all([
-      this.#client.list(Table.TABLE_SERVICES, 'server'),
-      this.#client.list(Table.TABLE_COUNTERS, 'counter'),
+      client.list(Table.TABLE_SERVICES, 'server'),
+      client.list(Table.TABLE_COUNTERS, 'counter'),
     ]);
     const servers = rows.map(({ server, active, traffic }): ServerCount => {
       const protocol = server?.service?.protocol;
