@@ -6,7 +6,13 @@ import type { Body, Item } from './schema.js';
 const status = (entry: Item<unknown>): string =>
   entry.without === undefined ? 'effective' : `accepted without effect: ${entry.without}`;
 
-const cell = (text: string): string => text.replaceAll('|', '\\|');
+/** A Markdown table in the form that the project's formatter gives it. */
+function table([head = [], ...rows]: string[][]): string {
+  const widths = head.map((_, i) => Math.max(...[head, ...rows].map((row) => row[i]?.length ?? 0)));
+  const line = (cells: string[]) =>
+    `| ${cells.map((text, i) => text.padEnd(widths[i] ?? 0)).join(' | ')} |\n`;
+  return [line(head), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('');
+}
 
 /** The block's way from the top: `netif_defs / device NAME / rx`. */
 function blocks(body: Body, above: string[], heading: (path: string[], body: Body) => void): void {
@@ -40,13 +46,13 @@ comes to on this machine; [dpvsd.md](dpvsd.md) explains the plan. Samples: \`con
 
 ## Form
 
-* One item per line: a keyword, then its value. Blocks stand in braces; the brace may follow the keyword or stand on the next line.
-* \`!\` or \`#\` at the start of a word begins a comment that ends with the line. Text between \`<\` and \`>\` is a comment too, within one line:
+- One item per line: a keyword, then its value. Blocks stand in braces; the brace may follow the keyword or stand on the next line.
+- \`!\` or \`#\` at the start of a word begins a comment that ends with the line. Text between \`<\` and \`>\` is a comment too, within one line:
   \`<init> daemon off\` reads \`daemon off\`. Quotes keep blanks together.
-* An item may be left out: it then has its default. Written twice, the last one counts, and a warning says so.
-* A switch is \`on\` or \`off\` (also yes/no, true/false, enable/disable); its keyword alone means on.
-* A list of numbers is divided by blanks or commas; \`0-3\` stands for 0 1 2 3.
-* A mistake never falls back to a default: each one is reported as \`file:line: what: why; what to write instead\`, all of them at once.
+- An item may be left out: it then has its default. Written twice, the last one counts, and a warning says so.
+- A switch is \`on\` or \`off\` (also yes/no, true/false, enable/disable); its keyword alone means on.
+- A list of numbers is divided by blanks or commas; \`0-3\` stands for 0 1 2 3.
+- A mistake never falls back to a default: each one is reported as \`file:line: what: why; what to write instead\`, all of them at once.
 
 **At start** items (\`<init>\` in the samples) are fixed when dpvsd starts. The others change while it runs, by \`bin/dpvsd reload\` or
 \`kill -HUP\`, which also says which of the changes wait for a restart.
@@ -64,18 +70,17 @@ export function reference(): string {
     );
     parts.push(`\n${'#'.repeat(Math.min(path.length + 1, 4))} ${path.join(' / ')}\n\n${about(path)}\n`);
     if (rows.length === 0) return;
-    parts.push('\n| item | values | default | changes | meaning | status |\n|---|---|---|---|---|---|\n');
-    for (const { keyword, entry } of rows) {
-      const cells = [
+    const cells = rows.map(({ keyword, entry }) =>
+      [
         `\`${keyword}\`${entry.repeats ? ' (repeated)' : ''}`,
         entry.kind.takes,
         entry.fallbackText,
         entry.init ? 'at start' : 'any time',
         entry.about,
         status(entry),
-      ];
-      parts.push(`| ${cells.map(cell).join(' | ')} |\n`);
-    }
+      ].map((text) => text.replaceAll('|', '\\|')),
+    );
+    parts.push(`\n${table([['item', 'values', 'default', 'changes', 'meaning', 'status'], ...cells])}`);
   });
   return parts.join('');
 }
