@@ -8,9 +8,20 @@ import { Lab, type LabOptions } from '../../lab/lab.js';
 import { whyNoLab } from '../../lab/needs.js';
 import { type Family, families } from '../../lab/plan.js';
 import { HTTP_PORT, UDP_PORT, UPLOAD_PORT } from '../../lab/ports.js';
+import { listLabs, removeLab, removeStaleLabs } from '../../lab/registry.js';
 import { balanceOf, type Snapshot, Statistics } from '../../lab/statistics.js';
 import { failures, type Tally, type Target } from '../../lab/traffic-plan.js';
 import { skipBecause } from '../runner/skip.js';
+
+// Ctrl-C or SIGTERM in the midst of a run, perhaps more than once: the labs of this process go with it.
+let ending = false;
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.on(signal, () => {
+    if (ending) return;
+    ending = true;
+    const own = listLabs().filter(({ pid }) => pid === process.pid);
+    void Promise.all(own.map(removeLab)).finally(() => process.exit(1));
+  });
 
 /** What the tests of one lab share. */
 export interface Stage {
@@ -62,6 +73,7 @@ export function onLab(
     before(async function () {
       const reason = await whyNoLab(options.programs);
       if (reason) skipBecause(this, reason);
+      await removeStaleLabs();
       lab = await Lab.create(options);
       statistics = new Statistics(lab.record.ipc);
       await lab.startDirector();
