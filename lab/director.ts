@@ -23,8 +23,10 @@ export function bin(name: 'dpvsd' | 'dpip' | 'ipvsadm'): string {
 }
 
 export interface DirectorOptions {
-  /** Workers, each with a queue of its own on each port. */
+  /** Threads that forward packets. */
   workers: number;
+  /** Queues of each port, at least one for each worker; a worker takes every workers'th of them. */
+  queues: number;
   /** Routes between its ports what belongs to no service. */
   forwarding: boolean;
   /** Further lines of dpvs.conf, at its end. */
@@ -163,19 +165,27 @@ function accepts(path: string): Promise<boolean> {
   });
 }
 
-/** dpvs.conf of the lab's director: af_packet ports on the wires, one queue per worker on each. */
-function directorConf(plan: Plan, { workers, forwarding, extra }: DirectorOptions, logFile: string): string {
+/** dpvs.conf of the lab's director: af_packet ports on the wires. */
+function directorConf(
+  plan: Plan,
+  { workers, queues, forwarding, extra }: DirectorOptions,
+  logFile: string,
+): string {
   const devices = plan.arms === 2 ? [plan.outerDevice, plan.innerDevice] : [plan.outerDevice];
   const cpus = availableParallelism();
   const numbers = Array.from({ length: workers }, (_, index) => index);
+  const queuesOf = (number: number) =>
+    Array.from({ length: queues }, (_, queue) => queue)
+      .filter((queue) => queue % workers === number)
+      .join(' ');
   const device = (name: string, index: number) => `
     <init> device ${name} {
-        vdev            net_af_packet${index},iface=${wires[index]},qpairs=${workers}
+        vdev            net_af_packet${index},iface=${wires[index]},qpairs=${queues}
         rx {
-            queue_number    ${workers}
+            queue_number    ${queues}
         }
         tx {
-            queue_number    ${workers}
+            queue_number    ${queues}
         }
     }`;
   const worker = (number: number) => `
@@ -185,8 +195,8 @@ function directorConf(plan: Plan, { workers, forwarding, extra }: DirectorOption
           .map(
             (name) => `
         port            ${name} {
-            rx_queue_ids    ${number}
-            tx_queue_ids    ${number}
+            rx_queue_ids    ${queuesOf(number)}
+            tx_queue_ids    ${queuesOf(number)}
         }`,
           )
           .join('')}
@@ -200,7 +210,7 @@ global_defs {
 }
 
 netif_defs {
-    <init> pktpool_size  32767${devices.map(device).join('')}
+    <init> pktpool_size  16383${devices.map(device).join('')}
 }
 
 worker_defs {
@@ -208,6 +218,12 @@ worker_defs {
         type            master
         cpu_id          0
     }${numbers.map(worker).join('')}
+}
+
+ipvs_defs {
+    conn {
+        <init> conn_pool_size  65536
+    }
 }
 
 ipv4_defs {

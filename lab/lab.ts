@@ -19,6 +19,8 @@ export interface LabOptions {
   /** Real servers (1-9). */
   servers?: number;
   workers?: number;
+  /** Queues of each port; default: one for each worker. */
+  queues?: number;
   forwarding?: boolean;
   far?: boolean;
   pathMtu?: number;
@@ -42,7 +44,7 @@ export class Lab {
   /** Builds the network and starts the real servers. Whatever fails, nothing is left behind. */
   static async create(options: LabOptions): Promise<Lab> {
     const { title, mode = 'fullnat', arms = 2, servers = 3, workers = 1 } = options;
-    const { far = false, forwarding = false, pathMtu = 1500, extra = '' } = options;
+    const { far = false, queues = workers, forwarding = false, pathMtu = 1500, extra = '' } = options;
     const plan = planOf(arms, servers);
     const record = register(title, hostNames(servers, far));
     try {
@@ -64,7 +66,7 @@ export class Lab {
           ),
       );
       const distant = network.far ? new RealServer(network.far, plan.far, record.folder) : undefined;
-      const director = new Director(network.director, record, plan, { workers, forwarding, extra });
+      const director = new Director(network.director, record, plan, { workers, queues, forwarding, extra });
       await Promise.all([...real, ...(distant ? [distant] : [])].map((server) => server.start()));
       return new Lab(record, plan, mode, network, director, real, distant);
     } catch (error) {

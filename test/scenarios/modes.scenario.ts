@@ -6,11 +6,19 @@ import { assertAllAnswered, everyTarget, fetchPages, names, onLab } from './supp
 
 const modes: readonly Mode[] = ['fullnat', 'nat', 'dr'];
 
+/** Workers and queues of each port; with three workers, shares of local ports are no power of two. */
+const threads = [
+  { workers: 1, queues: 2 },
+  { workers: 2, queues: 2 },
+];
+
 for (const mode of modes) {
   for (const arms of [2, 1] as const) {
-    for (const workers of [1, 2]) {
-      const title = `${mode}, ${arms === 1 ? 'one arm' : 'two arms'}, ${workers} worker${workers === 1 ? '' : 's'}`;
-      onLab({ title, mode, arms, workers }, (stage) => {
+    for (const { workers, queues } of mode === 'fullnat'
+      ? [...threads, { workers: 3, queues: 3 }]
+      : threads) {
+      const title = `${mode}, ${arms === 1 ? 'one arm' : 'two arms'}, ${workers} worker(s), ${queues} queues`;
+      onLab({ title, mode, arms, workers, queues }, (stage) => {
         for (const family of families) {
           stage.it(`curl gets the page of each server over IP${family}`, async () => {
             const answers = await fetchPages(stage.lab, family, 12);
