@@ -196,7 +196,7 @@ function directorConf(
             (name) => `
         port            ${name} {
             rx_queue_ids    ${queuesOf(number)}
-            tx_queue_ids    ${queuesOf(number)}
+            tx_queue_ids    ${number}
         }`,
           )
           .join('')}

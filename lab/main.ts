@@ -5,7 +5,7 @@ import { families } from './plan.js';
 import { HTTP_PORT, UDP_PORT } from './ports.js';
 import { type LabRecord, listLabs, removeLab, removeStaleLabs } from './registry.js';
 import { hints, statusText } from './show.js';
-import { balanceOf, Statistics } from './statistics.js';
+import { balanceOf, type Snapshot, Statistics } from './statistics.js';
 import { failures, type Target, Traffic } from './traffic-plan.js';
 
 const usage = `usage: npm start [-- OPTIONS]            runs a lab: a client, a director, real servers, and traffic
@@ -124,9 +124,14 @@ async function drive(
       console.log(`lab: ten seconds of HTTP and UDP requests, IPv4 and IPv6, through ${lab.plan.virtual.v4}`);
       await Promise.race([traffic.finish(), interruption]);
       if (interrupted()) return 130;
-      const snapshot = await read();
+      // Workers are read one after the other, while ARP and ND go on: look again when the sums are a packet apart.
+      let snapshot = await read();
+      for (let round = 0; round < 10 && (!snapshot || balanceOf(snapshot.counters)); round++) {
+        await new Promise((resolve) => setTimeout(resolve, 200));
+        snapshot = await read();
+      }
       console.log(`\n${statusText(lab, traffic, snapshot)}\n`);
-      return verdict(lab, traffic, targets, snapshot && balanceOf(snapshot.counters));
+      return verdict(lab, traffic, targets, snapshot);
     }
     const live = process.stdout.isTTY === true;
     if (!live) console.log(hints(lab));
@@ -157,7 +162,7 @@ function verdict(
   lab: Lab,
   traffic: Traffic,
   targets: readonly Target[],
-  balance: string | undefined,
+  snapshot: Snapshot | undefined,
 ): number {
   const wrong: string[] = [];
   if (failures(traffic.total) > 0)
@@ -167,6 +172,7 @@ function verdict(
     const to = target.kind === 'http' ? target.url : `udp ${target.address}`;
     if (silent.length > 0) wrong.push(`${to}: no answer from ${silent.map(({ name }) => name).join(' ')}`);
   });
+  const balance = snapshot ? balanceOf(snapshot.counters) : 'dpvsd does not tell its counters';
   if (balance) wrong.push(balance);
   if (lab.director.ended) wrong.push(`dpvsd ${lab.director.ended}`);
   for (const line of wrong) console.log(`FAILED: ${line}`);
