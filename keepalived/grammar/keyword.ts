@@ -22,6 +22,8 @@ export interface Shape<V> {
   text: string;
   /** Arguments that must be there; a file with fewer is refused as a whole, as keepalived does. */
   least: number;
+  /** Splits the line by itself, so that the standard splitting may fail at its quotes. */
+  quoted?: boolean;
   /** @returns undefined when there is no usable value (which has been reported then) */
   read(line: Line): V | undefined;
 }
@@ -61,7 +63,7 @@ interface Named extends Spec {
 }
 
 export type Keyword<T> =
-  | (Named & { kind: 'value'; least: number; read: (target: T, line: Line) => void })
+  | (Named & { kind: 'value'; least: number; quoted: boolean; read: (target: T, line: Line) => void })
   | (Named & { kind: 'list'; least: number; read: (target: T, line: Line) => void })
   | (Named & {
       kind: 'block';
@@ -97,6 +99,7 @@ export function value<T, V>(
     name,
     args: shape.text,
     least: shape.least,
+    quoted: shape.quoted === true,
     ...spec,
     read(target, line) {
       const read = shape.read(line);
@@ -279,6 +282,9 @@ export function readStatements<T>(
         );
         unknown = true;
       } else {
+        if (reader.unmatched && !(keyword.kind === 'value' && keyword.quoted)) {
+          line.report('unmatched-quote', `Unmatched quote: '${reader.text}'`);
+        }
         if (keyword.warn) line.report('deprecated', `'${words[0]}' is deprecated, use '${keyword.alias}'`);
         keyword.read(target, line);
       }

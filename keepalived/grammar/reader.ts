@@ -1,7 +1,7 @@
 import { isAscii } from 'node:buffer';
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import type { IncludeChecks } from '../model/global.js';
+import type { Dialect, IncludeChecks } from '../model/global.js';
 import { Definitions, LONGEST_LINE } from './definitions.js';
 import type { Diagnostics } from './diagnostics.js';
 import { findIncluded, readInclude, usable } from './include.js';
@@ -14,10 +14,10 @@ export type ItemKind = 'line' | 'open' | 'close' | 'end';
 export interface ReaderOptions {
   /** `-i`, compared with the names after `@`. */
   configId: string;
-  /** What include lines must satisfy beyond their own letter. */
+  /** What include lines must satisfy beyond their own letter; `include_check` changes it. */
   includeChecks: IncludeChecks;
-  /** Whether `include "FILE"` may have quotes (DPVS). */
-  quotedInclude: () => boolean;
+  /** Until the file says otherwise. */
+  dialect: Dialect;
 }
 
 /** A file that is being read. */
@@ -68,9 +68,13 @@ export class Reader {
   kind: ItemKind = 'end';
   /** Words of the line, standard splitting; empty for braces. */
   words: string[] = [];
+  /** A quote of the line is not closed; what follows it is lost. */
+  unmatched = false;
   readonly definitions: Definitions;
   readonly diagnostics: Diagnostics;
-  readonly #options: ReaderOptions;
+  readonly #configId: string;
+  readonly includeChecks: IncludeChecks;
+  dialect: Dialect;
   #sources: Source[] = [];
   #unread = false;
   #text: string | undefined;
@@ -83,7 +87,9 @@ export class Reader {
   readonly files: string[] = [];
 
   constructor(options: ReaderOptions, diagnostics: Diagnostics) {
-    this.#options = options;
+    this.#configId = options.configId;
+    this.includeChecks = options.includeChecks;
+    this.dialect = options.dialect;
     this.diagnostics = diagnostics;
     this.definitions = new Definitions(
       { configId: options.configId, folder: () => this.folder },
@@ -114,8 +120,7 @@ export class Reader {
    */
   open(file: string, text?: string): boolean {
     if (text === undefined) {
-      if (!usable(file, this.#options.includeChecks.read, 'configuration file', this.diagnostics))
-        return false;
+      if (!usable(file, this.includeChecks.read, 'configuration file', this.diagnostics)) return false;
       return this.#enter(file);
     }
     this.#push(file, text);
@@ -240,6 +245,7 @@ export class Reader {
       source.at = at;
     }
     this.words = words;
+    this.unmatched = false;
     this.#text = undefined;
     this.#textSource = source;
     this.#textStart = start;
@@ -299,10 +305,9 @@ export class Reader {
       for (const more of further.reverse()) source.pending.push({ kind: 'text', text: more });
       text = clean(result, this.diagnostics) ?? '';
     }
-    const include =
-      text.charCodeAt(0) === LETTER_I ? readInclude(text, this.#options.includeChecks) : undefined;
+    const include = text.charCodeAt(0) === LETTER_I ? readInclude(text, this.includeChecks) : undefined;
     if (include) {
-      const names = findIncluded(include, this.folder, this.#options.quotedInclude(), this.diagnostics);
+      const names = findIncluded(include, this.folder, this.dialect !== 'upstream', this.diagnostics);
       if (this.#sources.length >= DEEPEST) {
         this.diagnostics.report(
           'error',
@@ -323,7 +328,7 @@ export class Reader {
       text = readText(file);
     } catch (error) {
       this.diagnostics.report(
-        this.#options.includeChecks.read ? 'file-not-found' : 'note',
+        this.includeChecks.read ? 'file-not-found' : 'note',
         `'${file}' cannot be read: ${(error as Error).message}`,
       );
       return false;
@@ -341,7 +346,7 @@ export class Reader {
   #condition(text: string): string | undefined {
     const match = /^@(\^?)(\S*)\s*(.*)$/.exec(text);
     if (!match || match[3] === '') return undefined;
-    const same = match[2] === this.#options.configId;
+    const same = match[2] === this.#configId;
     return same === (match[1] === '') ? match[3] : undefined;
   }
 
@@ -413,8 +418,9 @@ export class Reader {
   }
 
   #asLine(text: string): boolean {
-    const { words } = splitWords(text);
+    const { words, unmatched } = splitWords(text);
     if (words.length === 0) return false;
+    this.unmatched = unmatched;
     this.words = words;
     this.#text = text;
     this.#is('line');

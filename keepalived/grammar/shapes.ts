@@ -241,6 +241,7 @@ export function command(text: string, folder: string): string[] {
 export const script: Shape<Script> = {
   text: 'SCRIPT [user [group]]',
   least: 1,
+  quoted: true,
   read(line) {
     const { words: pieces, unmatched } = splitQuoted(line.text, 'keep');
     if (unmatched) line.report('unmatched-quote', `'${line.keyword}': a quote is not closed`);
