@@ -22,10 +22,14 @@ export interface Port {
   virtual: boolean;
   /** NUMA node of the card; undefined for virtual ports. */
   node: number | undefined;
-  /** Most queues that the file or the device's arguments allow, and whether somebody wrote that number. */
-  most: number;
+  /** Most queues that the file or the device's arguments allow, and whether somebody wrote such a number. */
+  mostRx: number;
+  mostTx: number;
   chosen: boolean;
 }
+
+/** As many as dpvs.conf can number. */
+const MOST_QUEUES = 16;
 
 const bindingName = (binding: Binding): string =>
   binding.bus === 'pci' ? binding.address : vdevName(binding.text);
@@ -180,6 +184,18 @@ function bindDevices(
   return bound;
 }
 
+/** How many queues there may be. A queue_number of 0 says nothing. */
+function queueLimits(device: Device, path: string, conf: Conf, fixed: number[]) {
+  const written = (['rx', 'tx'] as const).some(
+    (kind) => conf.lines.has(`${path}/${kind}/queue_number`) && device[kind].queue_number > 0,
+  );
+  return {
+    mostRx: Math.min(device.rx.queue_number || MOST_QUEUES, ...fixed),
+    mostTx: Math.min(device.tx.queue_number || MOST_QUEUES, ...fixed),
+    chosen: written || fixed.length > 0,
+  };
+}
+
 /** A card must exist and be held by a driver that lets DPDK have it. */
 function checkCard(address: string, machine: Machine, line: number, problems: Problem[]): void {
   const nic = machine.nics.find((card) => card.address === address);
@@ -239,7 +255,6 @@ export function planPorts(conf: Conf, machine: Machine, options: EalOption[], pr
     if (enslaved.has(name)) continue;
     const path = `netif_defs/device ${name}`;
     const fixed = binding.bus === 'vdev' ? fixedQueues(binding.text) : undefined;
-    const written = conf.lines.has(`${path}/rx/queue_number`) && device.rx.queue_number > 0;
     ports.push({
       name,
       path,
@@ -248,8 +263,7 @@ export function planPorts(conf: Conf, machine: Machine, options: EalOption[], pr
       members: [],
       virtual: binding.bus === 'vdev',
       node: nodeOf(binding),
-      most: Math.min(fixed ?? 16, device.rx.queue_number || 16),
-      chosen: written || fixed !== undefined,
+      ...queueLimits(device, path, conf, fixed === undefined ? [] : [fixed]),
     });
   }
   const all = [...ports.sort((a, b) => byName(a.device, b.device)), ...bonds];
@@ -359,8 +373,7 @@ function planBond(
     device,
     members,
     virtual: members.every(({ binding }) => binding.bus === 'vdev'),
-    most: Math.min(first.rx.queue_number || 16, ...fixed),
-    chosen: fixed.length > 0 || conf.lines.has(`netif_defs/device ${first.name}/rx/queue_number`),
+    ...queueLimits(first, `netif_defs/device ${first.name}`, conf, fixed),
   };
 }
 

@@ -166,8 +166,9 @@ function defaultThreads(
 ): { master: Thread; workers: ForwardingWorker[] } | undefined {
   const master = given ?? place.defaultMaster([]);
   if (!master) return undefined;
-  const asked = ports.filter((port) => port.chosen).map((port) => port.most);
-  const most = Math.min(...ports.map((port) => port.most));
+  const queues = (port: Port) => Math.min(port.mostRx, port.mostTx);
+  const asked = ports.filter((port) => port.chosen).map(queues);
+  const most = Math.min(...ports.map(queues));
   const virtual = ports.every((port) => port.virtual);
   const spare = lcores
     ? [...lcores.keys()].filter((id) => id !== master.lcore).sort((a, b) => a - b)
@@ -190,8 +191,13 @@ function defaultThreads(
       const order = [...spare, master.cpu];
       cpu = order[i % order.length]!;
     }
-    const queues = ports.map((port) => ({ port: port.name, rx: i, tx: i }));
-    workers.push({ name: `worker${i}`, lcore, cpu, node: place.node(cpu), queues });
+    workers.push({
+      name: `worker${i}`,
+      lcore,
+      cpu,
+      node: place.node(cpu),
+      queues: ports.map((port) => ({ port: port.name, rx: i, tx: i })),
+    });
   }
   return { master, workers };
 }
@@ -283,7 +289,7 @@ function writtenThreads(
 function fillPort(port: Port, workers: ForwardingWorker[], problems: Problem[], conf: Conf): void {
   const users = workers.filter((worker) => worker.queues.some((queue) => queue.port === port.name));
   if (users.length === 0 && workers.length > 0) {
-    const some = workers.slice(0, port.most);
+    const some = workers.slice(0, Math.min(port.mostRx, port.mostTx));
     for (const [i, worker] of some.entries()) worker.queues.push({ port: port.name, rx: i, tx: i });
     problems.push(
       problem(
@@ -373,26 +379,29 @@ function checkQueues(
       ),
     );
   }
-  for (const [kind, need] of [
-    ['rx', count(rx)],
-    ['tx', count(tx)],
+  for (const [kind, need, most] of [
+    ['rx', count(rx), port.mostRx],
+    ['tx', count(tx), port.mostTx],
   ] as const) {
-    if (need <= port.most) continue;
+    if (need <= most) continue;
     const key = port.binding.bus === 'vdev' ? queueArgument(port.binding.text) : undefined;
-    const byItem = port.device.rx.queue_number !== 0 && port.device.rx.queue_number < need;
+    const { queue_number: written } = port.device[kind];
+    const byItem = written !== 0 && written < need;
     problems.push(
       problem(
         'error',
-        conf.lines.get(byItem ? `${port.path}/rx/queue_number` : `${port.path}/vdev`) ?? line,
-        `device ${port.name} has ${port.most} queue${port.most === 1 ? '' : 's'}`,
-        `the workers want ${need} ${kind} queues, one for each of them`,
+        conf.lines.get(byItem ? `${port.path}/${kind}/queue_number` : `${port.path}/vdev`) ?? line,
+        `device ${port.name} has ${most} ${kind} queue${most === 1 ? '' : 's'}`,
+        `the workers want ${need}`,
         byItem
-          ? `write "queue_number ${need}"`
+          ? `write "queue_number ${need}" in its ${kind} block`
           : key
             ? `write "${key}=${need}" in its vdev, or leave ${key} out`
             : 'use fewer workers',
       ),
     );
+    // The other direction would only say the same.
+    if (!byItem) break;
   }
   return { rx: count(rx), tx: count(tx) };
 }
@@ -484,7 +493,11 @@ export function planThreads(
   let master: Thread | undefined;
   if (masters[0]) {
     const cpu = place.cpuOf(masters[0]);
-    if (cpu === undefined) return undefined;
+    if (cpu === undefined) {
+      // Nothing will come of it, but the other workers' mistakes are worth telling at once.
+      for (const slave of slaves) place.cpuOf(slave);
+      return undefined;
+    }
     master = { name: masters[0].name, lcore: lcores ? masters[0].cpu_id! : 0, cpu, node: place.node(cpu) };
   }
   if (ports.length === 0) return undefined;
