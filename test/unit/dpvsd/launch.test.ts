@@ -29,7 +29,7 @@ describe('becoming the native process', function () {
   it('keeps the process number, its arguments, its standard descriptors and the settings', () => {
     const settings = `ipc /run/ä.ipc\n${'worker 0 lcore 1\n'.repeat(5000)}`;
     const { stdout, stderr, status, pid } = becomeShell(
-      'echo "shell $$ $0 $1"; read -r line; echo "said $line"; echo trouble >&2; wc -c < /proc/$$/fd/$2; cat <&"$2" | head -n 1; exit 7',
+      'echo "shell $$ $0 $1"; read -r line; echo "said $line"; echo trouble >&2; wc -c < /proc/$$/fd/$2; head -n 1 /proc/$$/fd/$2; grep pos: /proc/$$/fdinfo/$2; exit 7',
       settings,
       'hello\n',
     );
@@ -40,6 +40,7 @@ describe('becoming the native process', function () {
       'said hello',
       String(Buffer.byteLength(settings)),
       'ipc /run/ä.ipc',
+      'pos:\t0',
     ]);
     assert.equal(stderr, 'trouble\n');
     assert.equal(status, 7);
