@@ -244,6 +244,25 @@ function bootList(files: Files, word: string): number[] {
   );
 }
 
+/** Megabytes that control groups allow this process: its own and every one above it, of version 2 or 1. */
+function controlGroupLimits(files: Files): number[] {
+  const groups = files.read('/proc/self/cgroup') ?? '';
+  const own = (pattern: RegExp) => (pattern.exec(groups)?.[1] ?? '').split('/').filter((part) => part !== '');
+  const paths: string[] = [];
+  for (const [root, parts, file] of [
+    ['/sys/fs/cgroup', own(/^0::(\S+)/m), 'memory.max'],
+    ['/sys/fs/cgroup/memory', own(/^\d+:memory:(\S+)/m), 'memory.limit_in_bytes'],
+  ] as const) {
+    for (let depth = parts.length; depth >= 0; depth--) {
+      paths.push([root, ...parts.slice(0, depth), file].join('/'));
+    }
+  }
+  // "max", and numbers as large as the address space, mean none.
+  return paths
+    .map((path) => Math.floor(Number.parseInt(files.read(path) ?? '', 10) / 1048576))
+    .filter((megabytes) => Number.isFinite(megabytes));
+}
+
 /** Takes stock of the machine. */
 export function readMachine(files: Files): Machine {
   const listed = readList(files.read('/sys/devices/system/node/online'));
@@ -255,11 +274,7 @@ export function readMachine(files: Files): Machine {
   const meminfo = files.read('/proc/meminfo') ?? '';
   const megabytes = (field: string) =>
     Math.floor(count(new RegExp(`^${field}:\\s*(\\d+)`, 'm').exec(meminfo)?.[1]) / 1024);
-  // Own cgroup first (v2), then v1's usual place; "max" and absurdly large values mean none.
-  const group = /^0::(\S+)/m.exec(files.read('/proc/self/cgroup') ?? '')?.[1] ?? '';
-  const limits = [`/sys/fs/cgroup${group}/memory.max`, '/sys/fs/cgroup/memory/memory.limit_in_bytes']
-    .map((path) => Math.floor(Number((files.read(path) ?? '').trim() || Number.NaN) / 1048576))
-    .filter((limit) => Number.isFinite(limit) && limit < megabytes('MemTotal'));
+  const limits = controlGroupLimits(files).filter((limit) => limit < megabytes('MemTotal'));
   return {
     cpus,
     allowed: permitted.size > 0 ? online.filter((id) => permitted.has(id)) : online,
@@ -267,7 +282,11 @@ export function readMachine(files: Files): Machine {
     nohzFull: readList(files.read('/sys/devices/system/cpu/nohz_full')),
     rcuNocbs: bootList(files, 'rcu_nocbs'),
     hugepages: readHugePages(files, nodes),
-    memory: { total: megabytes('MemTotal'), available: megabytes('MemAvailable'), limit: limits[0] },
+    memory: {
+      total: megabytes('MemTotal'),
+      available: megabytes('MemAvailable'),
+      limit: limits.length > 0 ? Math.min(...limits) : undefined,
+    },
     nics: readNics(files),
     iommu: files.list('/sys/kernel/iommu_groups').length > 0,
     dpdk: readDpdk(files),

@@ -75,6 +75,9 @@ export function checkMemory({ machine, needs }: Patient): Finding[] {
   const area = 'memory';
   const need = needs?.megabytes ?? USUAL_MEGABYTES;
   const { available, total, limit } = machine.memory;
+  const huge = machine.hugepages.reduce((sum, pages) => sum + (pages.free * pages.size) / 1024, 0);
+  // Hugepages are set aside already, and not counted against the group's memory.
+  if (huge >= need) return [ok(area, `${available} of ${total} MB are available beside the hugepages`)];
   if (limit !== undefined && limit < need) {
     return [
       bad(
@@ -84,8 +87,7 @@ export function checkMemory({ machine, needs }: Patient): Finding[] {
       ),
     ];
   }
-  const huge = machine.hugepages.reduce((sum, pages) => sum + (pages.free * pages.size) / 1024, 0);
-  if (huge < need && available < need) {
+  if (available < need) {
     return [
       bad(
         area,
