@@ -13,7 +13,7 @@ export function virtualServerName(vs: VirtualServer): string {
     case 'fwmark':
       return `FWM ${vs.target.mark}`;
     case 'group':
-      return `[${vs.target.name}]:${vs.protocol.toLowerCase()}:0`;
+      return `[${vs.target.name}]:0`;
     case 'match':
       return `MATCH ${vs.target.name}`;
   }

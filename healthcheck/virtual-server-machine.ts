@@ -52,7 +52,8 @@ export class VirtualServerMachine {
   readonly identity: string;
   readonly name: string;
   readonly servers: RealServerState[];
-  quorumUp = true;
+  /** False until the first judgement, which reports the quorum that is there at the start as gained. */
+  quorumUp = false;
   #liveWeight = 0;
   #initNotifies: boolean;
   #mailPerServer: boolean;
@@ -64,6 +65,8 @@ export class VirtualServerMachine {
   constructor(
     model: VirtualServer,
     options: {
+      /** Its identity, where that of the model is taken by another one of the same file. */
+      identity?: string;
       initNotifies?: boolean;
       mailPerServer?: boolean;
       before?: VirtualServerMachine | undefined;
@@ -71,7 +74,7 @@ export class VirtualServerMachine {
     } = {},
   ) {
     this.model = model;
-    this.identity = virtualServerIdentity(model);
+    this.identity = options.identity ?? virtualServerIdentity(model);
     this.name = virtualServerName(model);
     this.#initNotifies = options.initNotifies ?? false;
     this.#mailPerServer = options.mailPerServer ?? false;
@@ -84,7 +87,7 @@ export class VirtualServerMachine {
       return state;
     });
     this.#count();
-    this.quorumUp = options.before?.quorumUp ?? this.#liveWeight >= model.quorum + model.hysteresis;
+    this.quorumUp = options.before?.quorumUp ?? false;
   }
 
   get liveWeight(): number {
@@ -116,14 +119,35 @@ export class VirtualServerMachine {
         }
       }
     }
+    const names = new Set(this.servers.map((server) => server.identity));
     for (const gone of before?.servers ?? []) {
-      if (!this.servers.some((server) => server.identity === gone.identity)) {
-        actions.push({ kind: 'log', line: this.#change(gone, false) });
-        if (isAlive(gone))
-          actions.push({ kind: 'server-notify', server: gone, up: false, stopping: false });
-      }
+      if (names.has(gone.identity)) continue;
+      actions.push({ kind: 'log', line: `service ${this.#rs(gone)} no longer exist` });
+      if (isAlive(gone)) actions.push({ kind: 'server-notify', server: gone, up: false, stopping: false });
     }
-    this.#judgeQuorum(actions, true, before !== undefined && before.sorry);
+    this.#judgeQuorum(actions, { before });
+    return actions;
+  }
+
+  /** Takes a server that was assumed up, and of which nothing is known yet, for down. @returns false when it has no checker */
+  assumeDown(server: RealServerState): boolean {
+    const member = server.members.find(({ up }) => up);
+    if (!member || server.members.some(({ hasRun }) => hasRun)) return false;
+    for (const each of server.members) each.up = false;
+    server.failed = server.members.length;
+    this.#count();
+    return true;
+  }
+
+  /** The virtual server is no longer configured. */
+  retire(): Action[] {
+    const actions: Action[] = [{ kind: 'log', line: `Removing Virtual Server ${this.name}` }];
+    for (const server of this.servers) {
+      if (isAlive(server)) actions.push({ kind: 'server-notify', server, up: false, stopping: false });
+    }
+    if (this.quorumUp) {
+      actions.push({ kind: 'service-notify', up: false, detail: '=> Removing <=', stopping: false });
+    }
     return actions;
   }
 
@@ -156,7 +180,7 @@ export class VirtualServerMachine {
       actions.push({ kind: 'server-notify', server, up: alive, stopping: false });
     }
     this.#mail(actions, server, up, detail, alive !== wasAlive);
-    if (alive !== wasAlive) this.#judgeQuorum(actions, false);
+    if (alive !== wasAlive) this.#judgeQuorum(actions);
     return actions;
   }
 
@@ -172,7 +196,7 @@ export class VirtualServerMachine {
       this.#liveWeight += server.weight - before;
       actions.push({ kind: 'place', server });
     }
-    this.#judgeQuorum(actions, false);
+    this.#judgeQuorum(actions);
     return actions;
   }
 
@@ -180,9 +204,14 @@ export class VirtualServerMachine {
   stop(): Action[] {
     const actions: Action[] = [];
     for (const server of this.servers) {
-      if (!isAlive(server)) continue;
-      actions.push({ kind: 'log', line: `Removing service ${this.#rs(server)} from VS ${this.name}` });
-      if (this.model.omega) actions.push({ kind: 'server-notify', server, up: false, stopping: true });
+      const placement = this.placement(server);
+      if (placement) {
+        const inhibited = placement.inhibited ? '(inhibited) ' : '';
+        const line = `Shutting down ${inhibited}service ${this.#rs(server)} from VS ${this.name}`;
+        actions.push({ kind: 'log', line });
+      }
+      if (this.model.omega && isAlive(server))
+        actions.push({ kind: 'server-notify', server, up: false, stopping: true });
     }
     if (this.model.omega && this.quorumUp) {
       actions.push({ kind: 'service-notify', up: false, detail: '=> Shutting down <=', stopping: true });
@@ -208,41 +237,40 @@ export class VirtualServerMachine {
     for (const server of this.servers) if (isAlive(server)) this.#liveWeight += server.weight;
   }
 
-  #judgeQuorum(actions: Action[], initial: boolean, sorryBefore = false): void {
+  /** @param start given at a start or reload, with the machine that was there before */
+  #judgeQuorum(actions: Action[], start?: { before: VirtualServerMachine | undefined }): void {
     const { quorum, hysteresis, sorryServer } = this.model;
+    const starting = start !== undefined;
+    const before = start?.before;
     const weight = this.#liveWeight;
-    const threshold = this.quorumUp ? quorum - hysteresis : quorum + hysteresis;
-    if (!this.quorumUp) {
-      if (weight >= threshold) {
-        this.quorumUp = true;
-        const sum = `Gained quorum ${quorum}+${hysteresis}=${threshold} <= ${weight}`;
-        actions.push({ kind: 'log', line: `${sum} for VS ${this.name}` });
-        if (sorryServer) {
-          const verb = sorryServer.inhibit ? 'Disabling' : 'Removing';
-          actions.push({
-            kind: 'log',
-            line: `${verb} sorry server ${this.#rs({ model: sorryServer })} from VS ${this.name}`,
-          });
-          actions.push({ kind: 'place' });
-        }
-        actions.push({ kind: 'service-notify', up: true, detail: `=> ${sum} <=`, stopping: false });
-        return;
+    const log = (line: string) => actions.push({ kind: 'log', line: `${line} VS ${this.name}` });
+    const sorry = sorryServer && `sorry server ${this.#rs({ model: sorryServer })}`;
+    const inhibit = sorryServer?.inhibit ?? false;
+    if (!this.quorumUp && weight >= quorum + hysteresis) {
+      this.quorumUp = true;
+      const sum = `Gained quorum ${quorum}+${hysteresis}=${quorum + hysteresis} <= ${weight}`;
+      log(`${sum} for`);
+      if (sorry && !(starting && !before?.sorry)) {
+        log(`${inhibit ? 'Disabling' : 'Removing'} ${sorry} from`);
+        log('Adding alive servers to the pool for');
       }
-    }
-    const lost = this.quorumUp && (weight === 0 || weight < threshold);
-    if (!lost && !(initial && !this.quorumUp && sorryServer && !sorryBefore)) return;
-    this.quorumUp = false;
-    const sum = `Lost quorum ${quorum}-${hysteresis}=${quorum - hysteresis} > ${weight}`;
-    actions.push({ kind: 'log', line: `${sum} for VS ${this.name}` });
-    if (sorryServer) {
-      const verb = sorryServer.inhibit ? 'Enabling' : 'Adding';
-      actions.push({
-        kind: 'log',
-        line: `${verb} sorry server ${this.#rs({ model: sorryServer })} to VS ${this.name}`,
-      });
       actions.push({ kind: 'place' });
+      actions.push({ kind: 'service-notify', up: true, detail: `=> ${sum} <=`, stopping: false });
+      return;
     }
-    actions.push({ kind: 'service-notify', up: false, detail: `=> ${sum} <=`, stopping: false });
+    const lost = this.quorumUp && (weight === 0 || weight < quorum - hysteresis);
+    // A sorry server that is there from the start, or newly configured while there is no quorum, takes over at once.
+    const takesOver = starting && !this.quorumUp && sorryServer !== undefined && !before?.sorry;
+    if (!lost && !takesOver) return;
+    this.quorumUp = false;
+    const sum = `${quorum}-${hysteresis}=${quorum - hysteresis} > ${weight}`;
+    log(lost ? `Lost quorum ${sum} for` : `Starting with quorum down ${sum} for`);
+    if (sorry) {
+      log(`${inhibit ? 'Enabling' : 'Adding'} ${sorry} to`);
+      log('Removing alive servers from the pool for');
+    }
+    actions.push({ kind: 'place' });
+    actions.push({ kind: 'service-notify', up: false, detail: `=> Lost quorum ${sum} <=`, stopping: false });
   }
 
   #mail(actions: Action[], server: RealServerState, up: boolean, detail: string, changed: boolean): void {
@@ -258,7 +286,7 @@ export class VirtualServerMachine {
     const inhibit = server.model.inhibitOnFailure;
     const verb = up ? (inhibit ? 'Enabling' : 'Adding') : inhibit ? 'Disabling' : 'Removing';
     const preposition = inhibit ? 'of' : up ? 'to' : 'from';
-    return `${verb} ${inhibit ? '(inhibit) ' : ''}service ${this.#rs(server)} ${preposition} VS ${this.name}`;
+    return `${verb} service ${this.#rs(server)} ${preposition} VS ${this.name}`;
   }
 
   #weightLog(server: RealServerState, before: number): Action {

@@ -1,0 +1,160 @@
+import { defaultUdpPayload, type UdpCheck, type VirtualServer } from '../keepalived/model/virtual-server.js';
+import { SOCK_DGRAM } from '../lib/libc.js';
+import { failure, type Probe, success, type Verdict } from './probe.js';
+import { proxyHeader } from './proxy-header.js';
+import {
+  close,
+  errorName,
+  open,
+  READABLE,
+  type Reactor,
+  receive,
+  reportIcmpErrors,
+  routeOf,
+  send,
+  Waiting,
+} from './sockets.js';
+import { refusal } from './tcp-check.js';
+
+/** A reply pattern, ready to compare: a byte fits when it equals `bytes` wherever `mask` has a bit. */
+export interface ReplyPattern {
+  bytes: Buffer;
+  mask: Buffer;
+  minLength: number;
+  maxLength: number;
+}
+
+/** Compiles the hex pattern of require_reply, in which `x` stands for any nibble. */
+export function replyPattern(required: NonNullable<UdpCheck['requireReply']>): ReplyPattern {
+  const nibbles = [...required.pattern];
+  const hex = nibbles.map((nibble) => (nibble === 'x' ? '0' : nibble)).join('');
+  const mask = nibbles.map((nibble) => (nibble === 'x' ? '0' : 'f')).join('');
+  return {
+    bytes: Buffer.from(hex, 'hex'),
+    mask: Buffer.from(mask, 'hex'),
+    minLength: required.minLength,
+    maxLength: required.maxLength,
+  };
+}
+
+/**
+ * Judges a reply as keepalived does: its length must be within the limits, and the bytes that both have must fit. A reply shorter
+ * than the pattern is right as far as it goes: `min_reply_length` asks for more.
+ * @returns why the reply is wrong, or undefined
+ */
+export function replyFault(reply: Uint8Array, pattern: ReplyPattern): string | undefined {
+  if (pattern.bytes.length === 0) return undefined;
+  if (reply.length < pattern.minLength || reply.length > pattern.maxLength) {
+    return `reply of ${reply.length} bytes, allowed are ${pattern.minLength} to ${pattern.maxLength}`;
+  }
+  const common = Math.min(reply.length, pattern.bytes.length);
+  for (let at = 0; at < common; at++) {
+    if ((reply[at]! ^ pattern.bytes[at]!) & pattern.mask[at]!) return `wrong reply at byte ${at}`;
+  }
+  return undefined;
+}
+
+/** Largest datagram there is, and one more byte to see that a reply is too long. */
+const inbox = Buffer.alloc(65_537);
+
+/**
+ * UDP_CHECK: sends one datagram from a connected socket. An ICMP error is failure, a wrong reply is failure, and silence is what
+ * `check.silence` says.
+ * @param proxy proxy_protocol of the virtual server: `v2` puts its header before the default payload
+ */
+export function udpCheck(check: UdpCheck, proxy: VirtualServer['proxyProtocol'], reactor: Reactor): Probe {
+  const route = routeOf(check);
+  const payload = udpPayload(check, proxy);
+  const pattern = check.requireReply ? replyPattern(check.requireReply) : undefined;
+  const onSilence = check.silence === 'alive' ? success : failure('no reply');
+  return {
+    run(_step, done) {
+      const opened = open(route, SOCK_DGRAM);
+      if ('errno' in opened) {
+        // Whatever connect() of a datagram socket says, it says about the way to the server.
+        done(opened.call === 'connect' ? failure(`connect: ${errorName(opened.errno)}`) : refusal(opened));
+        return () => {};
+      }
+      const { fd } = opened;
+      reportIcmpErrors(fd, route.family);
+      const error = send(fd, payload);
+      if (error !== 0) {
+        close(fd);
+        done(failure(`send: ${errorName(error)}`));
+        return () => {};
+      }
+      const attempt = new DatagramAttempt(reactor, fd, {
+        reply: (bytes) => {
+          const fault = pattern && replyFault(bytes, pattern);
+          return fault === undefined ? success : failure(fault);
+        },
+        silence: onSilence,
+        done,
+      });
+      reactor.watch(fd, READABLE, attempt, check.connectTimeout);
+      return () => attempt.abort();
+    },
+  };
+}
+
+/** The bytes a UDP_CHECK sends. */
+export function udpPayload(check: UdpCheck, proxy: VirtualServer['proxyProtocol']): Buffer {
+  if (check.payload !== undefined) return Buffer.from(check.payload, 'hex');
+  const text = Buffer.from(defaultUdpPayload, 'hex');
+  // The header takes the place of the text's second half: a server that expects it sees a LOCAL connection.
+  return proxy === 'v2' ? Buffer.concat([proxyHeader('v2'), text.subarray(0, 16)]) : text;
+}
+
+/** How a datagram probe judges. */
+export interface DatagramJudge {
+  /** Verdict on a reply, or undefined when it is none of ours: then waiting goes on. */
+  reply(bytes: Buffer): Verdict | undefined;
+  silence: Verdict;
+  done(verdict: Verdict): void;
+}
+
+/** A sent datagram that waits for its reply. */
+export class DatagramAttempt extends Waiting {
+  readonly #reactor: Reactor;
+  #fd: number;
+  readonly #judge: DatagramJudge;
+
+  constructor(reactor: Reactor, fd: number, judge: DatagramJudge) {
+    super();
+    this.#reactor = reactor;
+    this.#fd = fd;
+    this.#judge = judge;
+  }
+
+  onReady(): void {
+    while (this.#fd >= 0) {
+      const length = receive(this.#fd, inbox);
+      if (length < 0) {
+        const name = errorName(-length);
+        if (name === 'EAGAIN' || name === 'EINTR') return;
+        // A path MTU report is about the way, not about the server; only large payloads meet it.
+        if (name === 'EMSGSIZE') continue;
+        this.#finish(failure(name));
+        return;
+      }
+      const verdict = this.#judge.reply(inbox.subarray(0, length));
+      if (verdict) this.#finish(verdict);
+    }
+  }
+
+  onDue(): void {
+    this.#finish(this.#judge.silence);
+  }
+
+  abort(): void {
+    if (this.#fd < 0) return;
+    this.#reactor.unwatch(this.#fd, 'forget');
+    close(this.#fd);
+    this.#fd = -1;
+  }
+
+  #finish(verdict: Verdict): void {
+    this.abort();
+    this.#judge.done(verdict);
+  }
+}
