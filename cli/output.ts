@@ -16,10 +16,15 @@ export class Output {
     this.#sink = sink;
   }
 
-  /** Adds a line; may write what has gathered, without waiting. For long tables, `await` roomy() now and then. */
+  /** Adds a line. Long tables `flush` whenever this is `full`. */
   line(text: string): void {
-    this.#pieces.push(text, '\n');
-    this.#length += text.length + 1;
+    this.text(`${text}\n`);
+  }
+
+  /** Adds text as it is. */
+  text(text: string): void {
+    this.#pieces.push(text);
+    this.#length += text.length;
   }
 
   /** Whether enough has gathered that it should be flushed. */

@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream';
+import { dpip } from '../../../cli/dpip/run.js';
 import { ipvsadm } from '../../../cli/ipvsadm/run.js';
 import type { Sink } from '../../../cli/output.js';
 import { DpvsdClient } from '../../../dpvsd/client.js';
@@ -62,4 +63,21 @@ export class Random {
   pick<T>(values: readonly T[]): T {
     return values[this.within(0, values.length - 1)]!;
   }
+}
+
+/** Runs dpip in this process against the daemon at a socket; `between` runs before each wait. */
+export async function runDpip(path: string, args: string | string[], between = () => {}): Promise<Outcome> {
+  const stdout = new Collector();
+  const stderr = new Collector();
+  const code = await dpip(typeof args === 'string' ? args.split(' ').filter((word) => word !== '') : args, {
+    stdout,
+    stderr,
+    connect: () => DpvsdClient.connect({ path, client: 'dpip' }),
+    sleep: async (seconds) => {
+      between();
+      await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+      return true;
+    },
+  });
+  return { code, stdout: stdout.text, stderr: stderr.text };
 }
