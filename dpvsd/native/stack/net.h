@@ -9,6 +9,12 @@
 enum {
 	ETHER_SIZE = 14,
 	MAX_ADJACENCIES = 1 << 16,
+	/* In a route for net_route_apply: deletes on whatever port; a gateway's port is found by its network.
+	 */
+	ROUTE_ANY_PORT = UINT16_MAX,
+	/* Gratuitous ARP and unsolicited NA for a new address (RFC 4861 7.2.6, RFC 5227 2.3). */
+	ANNOUNCE_COUNT = 3,
+	ANNOUNCE_INTERVAL_MS = 1000,
 };
 
 /* A port as the stack needs it. `name` empty: no such port. Changed by the master only, word by word. */
@@ -33,6 +39,12 @@ struct adjacency {
 	union ip_addr next_hop;
 } __rte_cache_aligned;
 
+/* Names one host: neither multicast nor zero. */
+static inline bool mac_is_host(const uint8_t mac[6])
+{
+	return !(mac[0] & 1) && (mac[0] | mac[1] | mac[2] | mac[3] | mac[4] | mac[5]) != 0;
+}
+
 enum route_kind {
 	ROUTE_LOCAL, /* an address of ours */
 	ROUTE_LINK,  /* destination is a neighbour */
@@ -43,7 +55,8 @@ enum route_kind {
 struct route {
 	union ip_addr destination;
 	union ip_addr gateway;
-	union ip_addr source; /* preferred source address, zero: none */
+	union ip_addr source; /* preferred source address, zero: none; in the tables of the workers the one
+				 that is taken */
 	uint32_t metric;
 	uint16_t mtu; /* 0: the port's */
 	uint16_t port;
@@ -81,8 +94,10 @@ struct net {
 	struct neighbour_table *neighbours;
 	struct adjacency *adjacencies[MAX_ADJACENCIES]; /* index 0 stays empty */
 	/* One more after each change that could make a cached adjacency wrong: another route, another MAC, a
-	 * neighbour gone. A connection that cached an adjacency under another generation looks it up again.
-	 * Never 0. */
+	 * neighbour gone. A new MAC of the same neighbour is no such change: its adjacency is replaced in
+	 * place, at the same index. A connection that cached an adjacency under another generation looks it
+	 * up again. The low 16 bits are never 0. An index under the right generation may still yield NULL
+	 * for a moment. */
 	uint32_t generation;
 	bool forwarding4, forwarding6; /* route packets that are for nobody here */
 	uint8_t ttl;		       /* of packets that we originate */
@@ -91,7 +106,9 @@ struct net {
 /* ---- reading, from any worker
  * ------------------------------------------------------------------------------------------ */
 
-/* Longest matching route, NULL when there is none. Addresses of ours are found as ROUTE_LOCAL. */
+/* Longest matching route, NULL when there is none. Addresses of ours, and the broadcast addresses of their
+ * networks, are found as ROUTE_LOCAL. Between equal prefixes: ROUTE_KERNEL, ROUTE_LOCAL, ports that are up,
+ * lower metric, static before automatic. */
 const struct route *route_lookup(const struct net *net, enum family family, const union ip_addr *destination);
 
 /* The address of ours that this is, NULL when it is not one. Any port. */
@@ -118,7 +135,7 @@ struct next_hop_answer {
 	uint16_t port;
 };
 
-/* Route and neighbour in one question. */
+/* Route and neighbour in one question. Multicast and 255.255.255.255 are NEXT_HOP_LOCAL. */
 enum next_hop next_hop_find(const struct net *net, enum family family, const union ip_addr *destination,
 			    struct next_hop_answer *answer);
 
@@ -156,17 +173,19 @@ struct net_output {
 	void *context;
 	/* Sends a whole Ethernet frame from a port. */
 	void (*send)(void *context, uint16_t port, const uint8_t *frame, size_t length);
-	/* A packet that waited is free to go by this adjacency. */
+	/* A packet that waited is free to go by this adjacency. Must not call the stack. */
 	void (*release)(void *context, void *handle, const struct adjacency *adjacency);
 	/* A packet that waited is given up (DROP_UNRESOLVED or DROP_NEIGHBOUR_QUEUE). The master sends the
-	 * ICMP error. */
+	 * ICMP error; it may call the stack for that. */
 	void (*give_up)(void *context, void *handle, enum drop_reason reason);
 };
 
 struct net_limits {
-	uint32_t unresolved_queue; /* packets per neighbour */
-	uint32_t reachable_ms;	   /* a confirmed neighbour is believed this long */
-	uint32_t max_neighbours;
+	uint32_t unresolved_queue; /* packets per neighbour; the oldest goes when there are more. 0: 128 */
+	uint32_t unresolved_total; /* packets over all neighbours, so that the unreachable cannot hold all
+				      buffers; 0: 4096 */
+	uint32_t reachable_ms;	   /* a confirmed neighbour is believed this long, on average; 0: 60 s */
+	uint32_t max_neighbours; /* 0: 16384; at most 60000. The least useful one goes when there are more */
 };
 
 struct net_master; /* the master's tables behind `net` */
@@ -181,24 +200,33 @@ void net_input(struct net_master *master, uint16_t port, const uint8_t *frame, s
 	       uint64_t now_ms);
 
 /* A packet waits for a neighbour. Takes the handle, in any case: release or give_up is called for it sooner
- * or later. */
+ * or later. Without a handle (NULL) the neighbour is only asked for. */
 void net_resolve(struct net_master *master, uint16_t port, enum family family, const union ip_addr *next_hop,
 		 void *handle, uint64_t now_ms);
 
-/* Does what is due (retransmissions, time-outs, repeated announcements, lifetimes) and returns when to call
- * again at the latest, UINT64_MAX: never. */
+/* Does what is due (retransmissions, time-outs, announcements, lifetimes) and returns when to call again at
+ * the latest, UINT64_MAX: never. The other calls below set timers, the first announcement of a new address
+ * among them: ask again after them. Cheap when nothing is due. */
 uint64_t net_tick(struct net_master *master, uint64_t now_ms);
 
 /* Control operations. All return 0, or -1 with the error filled in and nothing changed. "put" in EDIT
  * semantics changes an existing entry, in ADD semantics fails when it exists, as `verb` (numbers of
  * control.proto: 0 add, 1 edit, 2 put, 3 delete). */
+/* Deleting an address looks at port, address, and prefix when it is not 0. `added` is set here. A route is
+ * named by destination, prefix and metric; deleting one without metric takes the lowest, and gateway and port
+ * count when they are given (ROUTE_ANY_PORT: not). */
 int net_address_apply(struct net_master *master, int verb, const struct address *address, uint64_t now_ms,
 		      struct error *error);
 int net_route_apply(struct net_master *master, int verb, const struct route *route, struct error *error);
 /* Permanent neighbours; delete also removes learnt ones. */
 int net_neighbour_apply(struct net_master *master, int verb, uint16_t port, enum family family,
 			const union ip_addr *address, const uint8_t mac[6], struct error *error);
-/* Gratuitous ARP or unsolicited NA, `repeat` times, `interval_ms` apart. */
+/* Between these, changes of addresses and routes are collected; the workers see all of them at the end, and
+ * the tables are built once. May be nested. */
+void net_changes_begin(struct net_master *master);
+void net_changes_end(struct net_master *master);
+/* Gratuitous ARP or unsolicited NA, `repeat` times (0: once), `interval_ms` apart, of an address of ours,
+ * named by port and address. Announcements of many addresses are paced. */
 int net_announce(struct net_master *master, const struct address *address, uint32_t repeat,
 		 uint32_t interval_ms, uint64_t now_ms, struct error *error);
 /* The port's MAC, MTU or state changed: adjacencies follow, cached ones become invalid. */
@@ -206,8 +234,9 @@ void net_port_changed(struct net_master *master, uint16_t port, uint64_t now_ms)
 /* Everybody looks up again. */
 void net_generation_next(struct net *net);
 
-/* Listing: copies of at most `max` entries from position `*cursor` on; *cursor moves; 0 at the end. Tables
- * may change between calls: an entry that stays is listed once. */
+/* Listing: copies of at most `max` entries from position `*cursor` on (0: from the start); *cursor moves; the
+ * answer is their number, 0 at the end. Tables may change between calls: an entry that stays is listed once.
+ */
 struct neighbour_entry {
 	union ip_addr address;
 	uint16_t port;
