@@ -51,13 +51,27 @@ function ealLine(ports: Port[], threads: Threads, memory: Memory, options: EalOp
     );
   }
   if (!has(options, '--main-lcore')) add('--main-lcore', String(threads.master.lcore));
-  // Nothing of the process stays behind, even after kill -9, and instances need no names. Legacy memory cannot have that.
-  if (!has(options, '--in-memory', '--legacy-mem', '--huge-unlink', '--proc-type')) add('--in-memory');
+  const noHuge = !memory.hugepages || has(options, '--no-huge');
+  // Nothing of the process stays behind, even after kill -9, and instances need no names of their own. DPDK takes --in-memory with
+  // hugepages only; without them nothing but the shared configuration would be a file.
+  if (
+    !has(
+      options,
+      '--in-memory',
+      '--no-shconf',
+      '--legacy-mem',
+      '--huge-unlink',
+      '--proc-type',
+      '--file-prefix',
+    )
+  ) {
+    add(noHuge ? '--no-shconf' : '--in-memory');
+  }
   if (!has(options, '--telemetry', '--no-telemetry')) add('--no-telemetry');
-  if (!memory.hugepages && !has(options, '--no-huge')) add('--no-huge');
+  if (noHuge && !has(options, '--no-huge')) add('--no-huge');
   if (!has(options, '-m', '--socket-mem')) {
     const nodes = [...memory.perNode.keys()];
-    if (memory.hugepages && nodes.length > 1) {
+    if (!noHuge && nodes.length > 1) {
       const all = Array.from({ length: Math.max(...nodes) + 1 }, (_, node) => memory.perNode.get(node) ?? 0);
       add('--socket-mem', all.join(','));
     } else add('-m', String(memory.megabytes));

@@ -455,10 +455,13 @@ describe('plan: memory', () => {
     const text = conf(veth('dpdk0', 0));
     const rich = planned(text);
     assert.equal(rich.plan.memory.hugepages, true);
-    assert.ok(!rich.plan.eal.includes('--no-huge'));
+    assert.ok(rich.plan.eal.includes('--in-memory') && !rich.plan.eal.includes('--no-huge'));
     const poor = planned(text, laptop);
     assert.equal(poor.plan.memory.hugepages, false);
-    assert.ok(poor.plan.eal.includes('--no-huge'));
+    // DPDK refuses --in-memory without hugepages.
+    assert.ok(poor.plan.eal.includes('--no-huge') && !poor.plan.eal.includes('--in-memory'));
+    const byOption = planned(text, {}, ['--no-huge']).plan.eal;
+    assert.ok(byOption.includes('--no-shconf') && !byOption.includes('--in-memory'));
     assert.deepEqual(
       poor.said.filter((line) => line.includes('hugepages')),
       [],
@@ -609,7 +612,7 @@ describe('plan: what -t prints', () => {
     assert.match(shown, /^Memory: \d+ MB of ordinary memory$/m);
     assert.match(
       shown,
-      /^EAL: --lcores 0@0,1@1 --main-lcore 0 --in-memory --no-telemetry --no-huge -m \d+ --no-pci --vdev net_af_packet0,iface=veth0,qpairs=1$/m,
+      /^EAL: --lcores 0@0,1@1 --main-lcore 0 --no-shconf --no-telemetry --no-huge -m \d+ --no-pci --vdev net_af_packet0,iface=veth0,qpairs=1$/m,
     );
     assert.match(shown, /^ {2}line 10: schedule_interval: /m);
   });
