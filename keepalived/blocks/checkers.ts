@@ -240,7 +240,7 @@ const smtpCheck = table<CheckerDraft>('SMTP_CHECK', [
     {
       table: table<CheckerDraft>('host', [...timing, ...endpoint]),
       begin(target: CheckerDraft, line) {
-        line.report('deprecated', "'host' in SMTP_CHECK is deprecated: use one SMTP_CHECK for each address");
+        line.report('note', "'host' in SMTP_CHECK is deprecated: use one SMTP_CHECK for each address");
         const made: CheckerDraft = { kind: 'SMTP_CHECK', place: line.reader.place };
         target.hosts ??= [];
         target.hosts.push(made);

@@ -260,8 +260,9 @@ export const virtualServer = table<VirtualServerDraft>('virtual_server', [
   value('inhibit_on_failure', flag, set('inhibitOnFailure')),
   value('lb_algo', scheduler, set('scheduler'), { default: 'wlc' }),
   value('lvs_sched', scheduler, set('scheduler'), { default: 'wlc', alias: 'lb_algo' }),
-  value('hashed', flag, (target) => {
-    target.flags.flag2 = true;
+  value('hashed', flag, (target, _on, line) => {
+    if (line.reader.dialect === 'dpvs') target.flags.flag2 = true;
+    else line.report('error', "'hashed' only means something to DPVS (dialect dpvs), ignored");
   }),
   value('ops', flag, set('ops')),
   schedulerFlag('flag-1', 'flag1'),

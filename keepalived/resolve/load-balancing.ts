@@ -355,7 +355,7 @@ export class LoadBalancingResolver {
     };
     copy(draft, made, ['notifyUp', 'notifyDown', 'virtualHost', 'snmpName']);
     if (made.upperThreshold > 0 && made.lowerThreshold > made.upperThreshold) {
-      this.#say('error', `${what}: lthreshold is more than uthreshold, ignored`, draft.place, 'real_server');
+      this.#say('note', `${what}: lthreshold is more than uthreshold, ignored`, draft.place, 'real_server');
       made.lowerThreshold = 0;
     }
     for (const checker of draft.checkers) {
