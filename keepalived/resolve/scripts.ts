@@ -58,8 +58,13 @@ export const machineProbe: ScriptProbe = {
 export function checkScripts(
   model: Model,
   diagnostics: Diagnostics,
-  probe: ScriptProbe = machineProbe,
+  form: {
+    probe?: ScriptProbe;
+    /** keepalived does not get as far as the scripts of VRRP when interfaces are missing. */
+    interfacesMissing?: boolean;
+  } = {},
 ): void {
+  const probe = form.probe ?? machineProbe;
   const { global } = model;
   const judge = (script: Script, what: string): Verdict => {
     const [program = ''] = script.argv;
