@@ -94,12 +94,14 @@ export function onLab(
   });
 }
 
-/** Waits until the counters add up: workers are read one after the other, while ARP and ND go on. */
+/** Waits until the counters that dpip tells add up: workers are read one after the other, while ARP and ND go on. */
 export async function balanced(stage: Stage): Promise<void> {
   await until(
     'counters that add up',
     async () => {
-      const off = balanceOf((await stage.snapshot()).counters);
+      const text = await stage.lab.director.dpip(['-s', '--json', 'link', 'show']);
+      const { counters } = JSON.parse(text) as { counters: { name: string; sum: number }[] };
+      const off = balanceOf(counters.map(({ name, sum }) => ({ name, value: sum })));
       if (off) throw new Error(off);
       return true;
     },
