@@ -177,6 +177,7 @@ static void errors_ipv4(void)
 			got = icmp_error_build(&p, kinds[i].kind, 1400, &ROUTER4, 64, out, sizeof(out));
 			CHECK_EQ(got, wanted);
 			CHECK_EQ(out[0], 0x45);
+			CHECK_EQ(out[1], 0xc0); /* internetwork control */
 			CHECK_EQ(out[2] << 8 | out[3], wanted);
 			CHECK_EQ(out[8], 64);
 			CHECK_EQ(out[9], IPPROTO_ICMP);
@@ -209,7 +210,8 @@ static void errors_ipv6(void)
 
 			got = icmp_error_build(&p, kinds[i].kind, 1400, &ROUTER6, 64, out, sizeof(out));
 			CHECK_EQ(got, wanted);
-			CHECK_EQ(out[0] >> 4, 6);
+			CHECK_EQ(out[0], 0x6c);
+			CHECK_EQ(out[1], 0);
 			CHECK_EQ(out[4] << 8 | out[5], wanted - 40);
 			CHECK_EQ(out[6], IPPROTO_ICMPV6);
 			CHECK_EQ(out[7], 64);

@@ -138,6 +138,9 @@ static void life_of_arp(void)
 	CHECK_STATE("10.0.0.9", "stale");
 	CHECK_EQ(sent_count, 0);
 
+	/* an answer to no question confirms nothing */
+	arp_in(0, ARP_REPLY, PEER, "10.0.0.9", "10.0.0.1");
+	CHECK_STATE("10.0.0.9", "stale");
 	/* used: delay, probe by unicast, answer */
 	lookup(0, "10.0.0.9")->used = 1;
 	run_until(now + 1001);
@@ -446,7 +449,7 @@ static void queues(void)
 	CHECK_EQ(done_count, 19); /* nothing is forgotten */
 }
 
-/* Somebody scans a network through us: those in use stay. */
+/* Somebody scans a network through us: those that are known stay. */
 static void scans(void)
 {
 	const struct net_limits limits = {.max_neighbours = 100};
@@ -464,6 +467,9 @@ static void scans(void)
 		arp_in(0, ARP_REPLY, PEER, text, "10.0.0.1");
 	}
 	CHECK_EQ(done_count, 30);
+	/* long idle, but known */
+	run_until(now + 200 * SECOND);
+	CHECK_STATE("10.0.0.10", "stale");
 	for (uint32_t i = 0; i < 20000; i++) {
 		a = ip_from_v4(htonl(0x0a000100 + i));
 		net_resolve(master, 0, FAMILY_IPV4, &a, (void *)(uintptr_t)2, now);
