@@ -3,6 +3,7 @@ import { connect } from 'node:net';
 import { constants as os } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { STARTED, type Started } from './started.js';
 
 /** Folder of the project, from the compiled place of this file (dist/dpvsd/). */
 export const projectRoot = fileURLToPath(new URL('../..', import.meta.url));
@@ -49,6 +50,9 @@ export async function obstacles(ipc: string, pidFile: string): Promise<string[]>
   } else if (existsSync(ipc) && (await answers(ipc))) {
     found.push(`another instance answers at ${ipc}: stop it, or name another socket with -x`);
   }
+  // The kernel's bound of sun_path, with its NUL.
+  if (Buffer.byteLength(ipc) > 107)
+    found.push(`${ipc} is too long for a socket (107 bytes): name another one with -x`);
   for (const path of new Set([dirname(ipc), dirname(pidFile)])) {
     try {
       accessSync(path, constants.W_OK | constants.X_OK);
@@ -63,18 +67,29 @@ export async function obstacles(ipc: string, pidFile: string): Promise<string[]>
  * Replaces this process by the native one; the process number stays, and no thread of Node is left on any CPU.
  *
  * The settings travel in a memfd, whose number is given as `dpvsd-native EAL-OPTIONS -- --conf-fd N`: they are seen by nobody else, need
- * no temporary file, and their length has no bound. Their grammar is in settings.ts. The descriptor's offset is 0.
+ * no temporary file, and their length has no bound. Their grammar is in settings.ts. The descriptor's offset is 0. A second memfd stays
+ * open in the process for as long as it runs, for those who ask later what it was started with (started.ts).
  * @param eal EAL's options
  * @param settings text of settings.ts
  * @throws LibcError when the program cannot be executed
  */
-export async function become(program: string, eal: string[], settings: string): Promise<never> {
+export async function become(
+  program: string,
+  eal: string[],
+  settings: string,
+  started: Started,
+): Promise<never> {
   // Loaded here, so that -t and doctor need not load a native module.
   const libc = await import('../lib/libc.js');
-  const fd = libc.memfdCreate('dpvsd-settings');
-  const bytes = Buffer.from(settings);
-  // Written at a position: the offset, which the other side reads from, stays at 0.
-  for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at, at);
+  const inMemory = (name: string, text: string): number => {
+    const fd = libc.memfdCreate(name);
+    const bytes = Buffer.from(text);
+    // Written at a position: the offset, which the other side reads from, stays at 0.
+    for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at, at);
+    return fd;
+  };
+  const fd = inMemory('dpvsd-settings', settings);
+  inMemory(STARTED, JSON.stringify(started));
   for (const standard of [0, 1, 2]) {
     try {
       libc.setCloseOnExec(standard, false);

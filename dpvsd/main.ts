@@ -91,23 +91,15 @@ async function start(options: Options, conf: Conf, machine: Machine, eal: string
   const found = await obstacles(options.ipc, options.pid);
   for (const line of found) complain(line);
   if (found.length > 0) return 1;
-  const { settingsText } = await import('./settings.js');
-  const reload = [
-    process.execPath,
-    process.argv[1] ?? '',
-    'reload',
-    '-c',
-    resolve(options.conf),
-    '-x',
-    options.ipc,
-  ];
-  const text = settingsText(conf, plan, {
+  const { allSettings, settingsText } = await import('./settings.js');
+  const path = resolve(options.conf);
+  const settings = allSettings(conf, plan, {
     ipc: options.ipc,
     pid: options.pid,
-    reload: eal.length > 0 ? [...reload, '--', ...eal] : reload,
+    reload: [process.execPath, process.argv[1] ?? '', 'reload', '-c', path, '-x', options.ipc],
   });
   try {
-    return await become(nativeProgram, plan.eal, text);
+    return await become(nativeProgram, plan.eal, settingsText(settings), { conf: path, eal, settings });
   } catch (error) {
     complain(
       `${nativeProgram} cannot be started: ${error instanceof Error ? error.message : error}: build it anew with "npm run build"`,
@@ -125,11 +117,14 @@ async function reload(options: Options, conf: Conf, machine: Machine, eal: strin
   }
   const { DpvsdClient, DpvsdError } = await import('./client.js');
   const { compare, describe, runningSettings, send } = await import('./reload.js');
+  const { readStarted } = await import('./started.js');
   try {
     const client = await DpvsdClient.connect({ path: options.ipc, client: 'dpvsd reload' });
     try {
-      const { plan, problems } = makePlan(conf, machine, eal, { running: true });
-      const outcome = compare(await runningSettings(client), conf, plan);
+      const started = readStarted(client.greeting.pid);
+      const words = eal.length > 0 ? eal : (started?.eal ?? []);
+      const { plan, problems } = makePlan(conf, machine, words, { running: true });
+      const outcome = compare(await runningSettings(client, started), conf, plan);
       await send(client, outcome);
       for (const change of outcome.change) say(1, `changed: ${describe(change)}\n`);
       for (const change of outcome.restart) say(1, `needs a restart: ${describe(change)}\n`);

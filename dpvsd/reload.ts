@@ -3,6 +3,7 @@ import type { Conf } from './conf/parse.js';
 import { Table, Verb } from './generated/control.js';
 import type { Plan } from './plan/plan.js';
 import { fixedSettings, reloadable, type Setting } from './settings.js';
+import type { Started } from './started.js';
 
 /** What a reload does to a running dpvsd. */
 export interface Reload {
@@ -21,7 +22,7 @@ function keyed({ name, value }: Setting): Setting {
 /**
  * Compares what runs with what the file says now. A setting that the process does not report is left alone, since nothing is known
  * about it; one that it reports and the file no longer yields counts as needing a restart only for ports and workers.
- * @param running rows of TABLE_SETTINGS
+ * @param running see runningSettings
  * @param plan undefined when none could be made; then only the items that need no plan are compared
  */
 export function compare(running: Setting[], conf: Conf, plan: Plan | undefined): Reload {
@@ -62,9 +63,12 @@ export function describe({ name, value, running }: Setting & { running?: string 
   return `${name}: ${pairs.join(', ')}`;
 }
 
-/** Reads the running settings of a dpvsd. */
-export const runningSettings = async (client: DpvsdClient): Promise<Setting[]> =>
-  (await client.list(Table.TABLE_SETTINGS, 'setting')).map(({ name, value }) => ({ name, value }));
+/** What runs: what the process was started with, if that can be known, with what it reports in place of it. */
+export async function runningSettings(client: DpvsdClient, started: Started | undefined): Promise<Setting[]> {
+  const reported = await client.list(Table.TABLE_SETTINGS, 'setting');
+  const names = new Set(reported.map(({ name }) => name));
+  return [...(started?.settings ?? []).filter(({ name }) => !names.has(name)), ...reported];
+}
 
 /** Sends the changes as one batch: all take effect, or none. Rejects with DpvsdError. */
 export async function send(client: DpvsdClient, reload: Reload): Promise<void> {

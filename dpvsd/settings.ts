@@ -121,14 +121,15 @@ export function fixedSettings({ model }: Conf, plan: Plan): Setting[] {
 const escapeWord = (word: string): string =>
   word.replace(/[\x00-\x20%\x7f]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`);
 
+/** All settings of a plan. */
+export const allSettings = (conf: Conf, plan: Plan, places: Places): Setting[] => [
+  { name: 'ipc', value: places.ipc },
+  { name: 'pid', value: places.pid },
+  ...fixedSettings(conf, plan),
+  ...reloadable(conf.model),
+  { name: 'reload_command', value: places.reload.map(escapeWord).join(' ') },
+];
+
 /** The whole text for the native process. */
-export function settingsText(conf: Conf, plan: Plan, places: Places): string {
-  const all: Setting[] = [
-    { name: 'ipc', value: places.ipc },
-    { name: 'pid', value: places.pid },
-    ...fixedSettings(conf, plan),
-    ...reloadable(conf.model),
-    { name: 'reload_command', value: places.reload.map(escapeWord).join(' ') },
-  ];
-  return all.map(({ name, value }) => `${name} ${value}\n`).join('');
-}
+export const settingsText = (settings: Setting[]): string =>
+  settings.map(({ name, value }) => `${name} ${value}\n`).join('');

@@ -355,7 +355,7 @@ export const items = {
   }),
   ipvs_defs: section('Services and connections.', {
     conn: section('Connections.', {
-      conn_pool_size: item(integer(65536, 4294967295), 2097152, 'Connections of all workers together.', {
+      conn_pool_size: item(integer(65536, 1073741824), 2097152, 'Connections of all workers together.', {
         init: true,
       }),
       conn_pool_cache: item(integer(1, 65535), 256, 'Connections that each worker keeps for itself.', {

@@ -177,12 +177,12 @@ class Reader {
         'give it a name of its own',
       );
     }
-    if (!/^[\w.:-]{1,63}$/.test(name)) {
+    if (!/^[\w.:-]{1,31}$/.test(name)) {
       this.#error(
         line,
         `${keyword} ${name}`,
         'that is no name',
-        'use letters, digits, "_", "-", "." and ":"',
+        'use up to 31 letters, digits, "_", "-", "." and ":"',
       );
     }
     const made: Values = { name, ...defaults(entry.body) };

@@ -1,11 +1,15 @@
 import type { Conf } from '../conf/parse.js';
-import { hasErrors, type Problem } from '../conf/problem.js';
+import { hasErrors, type Problem, problem } from '../conf/problem.js';
 import type { Machine } from '../machine.js';
 import { type EalOption, has, readEalOptions, readLcores, valuesOf, writeEalOption } from './eal.js';
 import { type Memory, planMemory } from './memory.js';
 import { type Binding, type Port, planPorts, twinName } from './ports.js';
 import { vdevName, withQueues } from './vdev.js';
 import { type ForwardingWorker, planThreads, type Thread, type Threads } from './workers.js';
+
+/** Bounds of the native process (dpvsd/native/core/base.h). */
+const MOST_PORTS = 32;
+const MOST_WORKERS = 64;
 
 /** A port as it will be set up. Its place in the list is its number in the settings of the native process. */
 export interface PlannedPort {
@@ -129,6 +133,21 @@ export function makePlan(
   const virtual = ports.every((port) => port.virtual);
   const idle = conf.model.global_defs.idle_policy ?? (virtual ? 'adaptive' : 'poll');
   const threads = planThreads(conf, machine, ports, options, lcores, idle === 'poll', found);
+  for (const [what, count, most] of [
+    ['ports', ports.length, MOST_PORTS],
+    ['workers', threads?.workers.length ?? 0, MOST_WORKERS],
+  ] as const) {
+    if (count <= most) continue;
+    found.push(
+      problem(
+        'error',
+        0,
+        `${count} ${what}`,
+        `one process takes at most ${most}`,
+        'divide them among several instances',
+      ),
+    );
+  }
   const memory = threads && planMemory(conf, machine, ports, threads, running ? [] : found);
   const problems = [...conf.problems, ...found.sort((a, b) => a.line - b.line)];
   if (!threads || !memory || hasErrors(problems)) return { problems };

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { readStarted } from '../../../dpvsd/started.js';
 
 const module = new URL('../../../dpvsd/launch.js', import.meta.url).href;
 
@@ -12,7 +14,7 @@ function becomeShell(
   const program = `
     const { become } = await import(${JSON.stringify(module)});
     process.stdout.write('node ' + process.pid + '\\n');
-    await become('/bin/sh', ['-c', ${JSON.stringify(script)}], ${JSON.stringify(settings)});
+    await become('/bin/sh', ['-c', ${JSON.stringify(script)}], ${JSON.stringify(settings)}, { conf: '/c', eal: ['-v'], settings: [{ name: 'a', value: 'b' }] });
   `;
   const done = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
     input,
@@ -46,8 +48,8 @@ describe('becoming the native process', function () {
     assert.equal(status, 7);
   });
 
-  it('leaves no thread of Node, no ignored signal and no descriptor but the settings', () => {
-    const descriptors = 'for f in /proc/$$/fd/*; do echo "fd $(basename "$f")"; done';
+  it('leaves no thread of Node, no ignored signal and no descriptor but the settings and the note', () => {
+    const descriptors = 'for f in /proc/$$/fd/*; do echo "fd $(basename "$f") -> $(readlink "$f")"; done';
     const { stdout, pid } = becomeShell(
       `ls /proc/$$/task; grep SigIgn /proc/$$/status; ${descriptors}; echo "conf $2"`,
       'a b\n',
@@ -58,18 +60,40 @@ describe('becoming the native process', function () {
     // Whoever runs the tests may have left descriptors open to all of them.
     const plain = spawnSync('/bin/sh', ['-c', descriptors], { encoding: 'utf8' })
       .stdout.trimEnd()
-      .split('\n');
+      .split('\n')
+      .map((line) => line.split(' ->')[0]);
+    const own = lines.filter((line) => line.startsWith('fd ') && !plain.includes(line.split(' ->')[0] ?? ''));
     const conf = lines.find((line) => line.startsWith('conf '))?.slice('conf '.length);
-    assert.deepEqual(
-      lines.filter((line) => line.startsWith('fd ') && !plain.includes(line)),
-      [`fd ${conf}`],
-    );
+    assert.equal(own.length, 2);
+    assert.ok(own.includes(`fd ${conf} -> /memfd:dpvsd-settings (deleted)`), own.join());
+    assert.ok(own.some((line) => line.endsWith(' -> /memfd:dpvsd-started (deleted)')));
+  });
+
+  it('leaves a note of what it was started with, for as long as the process runs', async () => {
+    const program = `
+      const { become } = await import(${JSON.stringify(module)});
+      const started = { conf: '/etc/ä.conf', eal: ['-m', '5'], settings: [{ name: 'a', value: 'b c' }] };
+      await become('/bin/sh', ['-c', 'echo ready; read -r line'], '', started);
+    `;
+    const child = spawn(process.execPath, ['--input-type=module', '-e', program]);
+    try {
+      await once(child.stdout, 'data');
+      assert.deepEqual(readStarted(child.pid!), {
+        conf: '/etc/ä.conf',
+        eal: ['-m', '5'],
+        settings: [{ name: 'a', value: 'b c' }],
+      });
+    } finally {
+      child.stdin.end('\n');
+      await once(child, 'close');
+    }
+    assert.equal(readStarted(child.pid!), undefined);
   });
 
   it('says why it cannot', () => {
     const program = `
       const { become } = await import(${JSON.stringify(module)});
-      await become('/nonexistent', [], '').catch((error) => console.log(error.message));
+      await become('/nonexistent', [], '', { conf: '/c', eal: [], settings: [] }).catch((error) => console.log(error.message));
     `;
     const done = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
       encoding: 'utf8',

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Finding } from '../../../dpvsd/doctor/finding.js';
+import { STARTED } from '../../../dpvsd/started.js';
+import { close, memfdCreate } from '../../../lib/libc.js';
 import { FakeDpvsd } from './fake-dpvsd.js';
 
 const program = fileURLToPath(new URL('../../../../bin/dpvsd', import.meta.url));
@@ -198,6 +200,33 @@ describe('bin/dpvsd', function () {
       const again = await dpvsd(['reload', '-c', conf, '-x', running.path]);
       assert.equal(again.stdout, 'needs a restart: conn.pool_size: 2097152 -> 65536\n');
       assert.deepEqual(running.batches, [2]);
+    });
+
+    it('reload knows what the process was started with, its EAL options among it', async () => {
+      // The fake dataplane gives this process as its own: so the note has to be here.
+      const settings = [
+        { name: 'conn.pool_size', value: '2097152' },
+        { name: 'ip4.ttl', value: '1' },
+        {
+          name: 'port',
+          value:
+            '0 name dpdk0 vdev net_null7 rxq 1 txq 1 rxd 256 txd 512 mtu 1500 promisc 0 allmulti 0 kni dpdk0.kni rss all',
+        },
+        { name: 'worker', value: '0 lcore 1 name worker0 port 0 rxq 0 txq 0' },
+      ];
+      const note = memfdCreate(STARTED);
+      try {
+        writeSync(note, JSON.stringify({ conf, eal: ['--vdev', 'net_null7'], settings }), 0);
+        running.tables.settings.clear();
+        running.tables.settings.set('ip4.ttl', '64');
+        write('netif_defs {\n device dpdk0 {\n mtu 9000\n rx {\n queue_number 1\n }\n }\n}\n');
+        const { status, stdout, stderr } = await dpvsd(['reload', '-c', conf, '-x', running.path]);
+        assert.equal(stderr, '');
+        assert.equal(stdout, 'needs a restart: port 0: mtu 1500 -> mtu 9000\n');
+        assert.equal(status, 0);
+      } finally {
+        close(note);
+      }
     });
 
     it('reload changes nothing when the file has a mistake', async () => {

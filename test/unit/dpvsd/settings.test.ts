@@ -3,7 +3,7 @@ import { parseConf } from '../../../dpvsd/conf/parse.js';
 import { readMachine } from '../../../dpvsd/machine.js';
 import { makePlan } from '../../../dpvsd/plan/plan.js';
 import { compare, describe as tell } from '../../../dpvsd/reload.js';
-import { type Setting, settingsText } from '../../../dpvsd/settings.js';
+import { allSettings, type Setting, settingsText } from '../../../dpvsd/settings.js';
 import { fakeFiles } from './fake-machine.js';
 
 const confText = (more = '', device = '') => `global_defs {
@@ -60,7 +60,7 @@ function settings(text: string): Setting[] {
     pid: '/run/a.pid',
     reload: ['/usr/bin/node', '/opt/my tools/100%/dpvsd', 'reload'],
   };
-  return settingsText(conf, plan, places)
+  return settingsText(allSettings(conf, plan, places))
     .trimEnd()
     .split('\n')
     .map((line) => ({ name: line.slice(0, line.indexOf(' ')), value: line.slice(line.indexOf(' ') + 1) }));

@@ -450,6 +450,27 @@ describe('plan: threads and queues', () => {
   }
 });
 
+describe('plan: bounds', () => {
+  it('refuses more ports or workers than one process takes', () => {
+    const many = (count: number, one: (i: number) => string) =>
+      Array.from({ length: count }, (_, i) => one(i)).join('\n');
+    const ports = conf(
+      many(33, (i) => `device d${i} {\n vdev net_tap${i}\n}`),
+      worker('a', 1, use('d0', '0')),
+    );
+    assert.ok(refused(ports)[0]?.startsWith('f: 33 ports: one process takes at most 32'));
+    const workers = many(65, (i) => worker(`w${i}`, i, use(`d${i % 16}`, String(i >> 4))));
+    const text = conf(
+      many(16, (i) => `device d${i} {\n vdev net_tap${i}\n}`),
+      workers,
+      'netif_defs {\n pktpool_size 1048575\n}',
+    );
+    assert.deepEqual(refused(text, { cpus: 96 }), [
+      'f: 65 workers: one process takes at most 64; divide them among several instances',
+    ]);
+  });
+});
+
 describe('plan: memory', () => {
   it('takes hugepages when enough are free, and ordinary memory otherwise', () => {
     const text = conf(veth('dpdk0', 0));
