@@ -13,7 +13,7 @@ import {
   type ServiceKey,
   Verb,
 } from '../../dpvsd/generated/control.js';
-import { addressBytes, bits, decimal, parsePrefix } from '../address.js';
+import { addressBytes, decimal, parsePrefix } from '../address.js';
 import type { GivenOption, Words } from '../getopt.js';
 import { UsageError } from '../usage.js';
 import { type CommandSpec, commandSpecs, forwardOptions, optionTable, serviceOptions } from './options.js';
@@ -310,14 +310,13 @@ function listSubject(text: string): { address: Uint8Array; prefix: number; set: 
   if (text.startsWith('ipset:') && text.length > 6)
     return { address: Buffer.alloc(0), prefix: 0, set: text.slice(6) };
   const prefix = parsePrefix(text);
-  if (!prefix || prefix.length === 0) {
+  // Prefix length 0 is everybody; with another address it is a slip.
+  if (!prefix || (prefix.length === 0 && prefix.address.some((byte) => byte !== 0))) {
     throw new UsageError(
       `illegal list entry '${text}' (an address, a network such as 10.0.0.0/8, or ipset:NAME)`,
     );
   }
-  // 0 stands for the whole address, so that an address and its /32 are one entry.
-  const whole = prefix.length === bits(prefix.address);
-  return { address: prefix.address, prefix: whole ? 0 : prefix.length, set: '' };
+  return { address: prefix.address, prefix: prefix.length, set: '' };
 }
 
 function newService(key: ServiceKey, given: Given): Partial<Service> {

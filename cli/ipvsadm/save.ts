@@ -27,10 +27,11 @@ export function* saveLines({ key, service, servers, locals, entries }: VirtualSe
   for (const { server } of servers) if (server) yield `-a ${name}${serverSwitches(server)}`;
 }
 
-/** `10.0.0.1`, `10.0.0.0/8`, `ipset:NAME`. */
+/** `10.0.0.1`, `10.0.0.0/8`, `ipset:NAME`; in the contract, prefix length 0 is the whole address, of 0.0.0.0 everybody. */
 export function listSubjectText({ address, prefix, set }: ListEntry): string {
   if (set !== '') return quoted(`ipset:${set}`);
-  const whole = prefix === 0 || prefix === address.length * 8;
+  const everybody = prefix === 0 && address.every((byte) => byte === 0);
+  const whole = (prefix === 0 && !everybody) || prefix === address.length * 8;
   return formatIp(address) + (whole ? '' : `/${prefix}`);
 }
 

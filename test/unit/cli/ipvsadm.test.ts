@@ -235,6 +235,7 @@ describe('ipvsadm', () => {
     assert.match(await ok('-G -t 10.0.0.1:80'), /10\.0\.0\.1:80 +1 +\n/);
     await ok('-U -t 10.0.0.1:80 -k 10.66.0.0/16');
     await ok('-U -t 10.0.0.1:80 -k ipset:bad');
+    await ok('-U -t 10.0.0.1:80 -k 0.0.0.0/0');
     await ok('-O -t 10.0.0.1:80 -2 10.77.0.1');
     assert.deepEqual(
       rows(await ok('-B'), 0).map((line) => line.trimEnd()),
@@ -242,6 +243,7 @@ describe('ipvsadm', () => {
         'PROTO    VIP:VPORT                      BLACKLIST',
         'TCP      10.0.0.1:80                    10.66.0.0/16',
         'TCP      10.0.0.1:80                    ipset:bad',
+        'TCP      10.0.0.1:80                    0.0.0.0/0',
       ],
     );
     assert.match(await ok('-W'), /WHITELIST +\nTCP +10\.0\.0\.1:80 +10\.77\.0\.1 +\n$/);
@@ -314,6 +316,7 @@ describe('ipvsadm', () => {
     ['-a -t 10.0.0.1:80 -r 10.1.0.1 -w 65536', /illegal weight '65536'/],
     ['-P -t 10.0.0.1:80 -z 10.8.0.1', /needs --ifname/],
     ['-U -t 10.0.0.1:80 -k 10.0.0.0/33', /illegal list entry/],
+    ['-U -t 10.0.0.1:80 -k 10.0.0.0/0', /illegal list entry/],
     ['-L -D -t 10.0.0.1:80', /one command at a time: -L or -D/],
     ['-L --stats --rate', /one list at a time: --stats or --rate/],
     ['-Lc --stats', /one list at a time/],

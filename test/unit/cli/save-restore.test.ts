@@ -102,6 +102,7 @@ function randomTables(random: Random, tables: FakeTables): void {
     });
     for (let s = random.within(0, 6); s > 0; s--) {
       const forward = random.within(0, 4);
+      const upper = some(random.within(1, 0x7fffffff));
       // Direct routing and tunnels do not change ports.
       const fixed = key.fwmark === 0 && (forward === 2 || forward === 3);
       add({
@@ -112,8 +113,8 @@ function randomTables(random: Random, tables: FakeTables): void {
           port: fixed ? key.port : random.within(1, 65535),
           forward,
           weight: random.within(0, 65535),
-          upperThreshold: some(random.within(1, 0x7fffffff)),
-          lowerThreshold: some(random.within(1, 0x7fffffff)),
+          upperThreshold: upper,
+          lowerThreshold: random.chance(0.5) ? random.within(0, upper) : 0,
           inhibited: random.chance(0.2),
           owner: random.pick(['', 'keepalived']),
         },
@@ -132,7 +133,12 @@ function randomTables(random: Random, tables: FakeTables): void {
         value: {
           service: key,
           kind: random.within(0, 1),
-          address: set === '' ? address(random, ipv6) : new Uint8Array(0),
+          address:
+            set !== ''
+              ? new Uint8Array(0)
+              : random.chance(0.1)
+                ? new Uint8Array(ipv6 ? 16 : 4)
+                : address(random, ipv6),
           prefix: set === '' ? some(random.within(1, ipv6 ? 127 : 31)) : 0,
           set,
         },

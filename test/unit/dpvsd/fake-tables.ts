@@ -322,6 +322,9 @@ export class FakeTables {
       case 'server': {
         const server = object.value;
         const key = `${hex(server.address)}:${server.port}`;
+        if (server.lowerThreshold > server.upperThreshold) {
+          throw new Refusal('invalid', `the lower threshold of server ${key} is above the upper one`);
+        }
         this.#put(this.#service(server.service).servers, verb, key, `server ${key}`, (before) =>
           before ? { ...before, server } : newServer(server),
         );
@@ -335,7 +338,7 @@ export class FakeTables {
         return;
       }
       case 'listEntry': {
-        const entry = object.value;
+        const entry = normalEntry(object.value);
         const key = `${entry.kind} ${hex(entry.address)}/${entry.prefix} ${entry.set}`;
         this.#put(this.#service(entry.service).lists, verb, key, `list entry ${key}`, () => entry);
         return;
@@ -486,6 +489,15 @@ function newService(service: Service): ServiceEntry {
 
 function newServer(server: Server): ServerEntry {
   return { server, active: 0, inactive: 0, persistent: 0, ...noTraffic() };
+}
+
+/** Prefix length 0 is the whole address, but of 0.0.0.0 and :: everybody; bits beyond the prefix are 0. */
+function normalEntry(entry: ListEntry): ListEntry {
+  if (entry.set !== '') return entry;
+  const everybody = entry.address.every((byte) => byte === 0);
+  const prefix = entry.prefix === 0 && !everybody ? entry.address.length * 8 : entry.prefix;
+  const address = entry.address.map((byte, i) => byte & (0xff00 >> Math.min(8, Math.max(0, prefix - 8 * i))));
+  return { ...entry, prefix, address: Uint8Array.from(address) };
 }
 
 function hex(bytes: Uint8Array): string {
