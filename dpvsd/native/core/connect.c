@@ -7,8 +7,8 @@
 #include "tcp.h"
 
 enum {
-	TEMPLATE_RENEWAL_SECONDS =
-	    60,		  /* a template lives at least as long as one of its connections (as in LVS) */
+	TEMPLATE_RENEWAL_SECONDS = 60, /* a template lives at least as long as one of its connections (as in
+					  LVS) */
 	LOCAL_TRIES = 64, /* local addresses looked at for a free port */
 	SECONDS_MAX = 31 * 24 * 3600,
 };

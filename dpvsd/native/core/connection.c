@@ -26,8 +26,8 @@ struct connection_table {
 	struct connection *connections;
 	uint32_t capacity;
 	uint32_t count;
-	uint32_t fresh;	    /* records from here on were never used: their memory is not committed yet */
-	uint32_t free;	    /* chain by wheel_next */
+	uint32_t fresh; /* records from here on were never used: their memory is not committed yet */
+	uint32_t free; /* chain by wheel_next */
 	uint32_t wheel_now; /* tick that is done up to and including */
 	bool wheel_started;
 	uint32_t wheel[WHEEL_SLOTS];
@@ -44,10 +44,10 @@ struct connection_table *connection_table_new(uint32_t capacity, int socket)
 		return NULL;
 	if (capacity >= 1u << 30)
 		capacity = (1u << 30) - 1;
-	table->buckets =
-	    memory_reserve("connection index", (size_t)(buckets + overflow) * sizeof(struct bucket), socket);
-	table->connections =
-	    memory_reserve("connections", (size_t)capacity * sizeof(struct connection), socket);
+	table->buckets = memory_reserve("connection index",
+					(size_t)(buckets + overflow) * sizeof(struct bucket), socket);
+	table->connections = memory_reserve("connections", (size_t)capacity * sizeof(struct connection),
+					    socket);
 	if (table->buckets == NULL || table->connections == NULL) {
 		connection_table_free(table);
 		return NULL;
@@ -98,8 +98,8 @@ struct connection *connection_at(const struct connection_table *table, uint32_t 
 
 uint32_t flow_hash(const struct flow_key *key)
 {
-	uint64_t ports =
-	    (uint64_t)key->protocol << 32 | (uint32_t)key->source_port << 16 | key->destination_port;
+	uint64_t ports = (uint64_t)key->protocol << 32 | (uint32_t)key->source_port << 16 |
+			 key->destination_port;
 	uint64_t hash;
 
 	if (key->family == FAMILY_IPV4) {

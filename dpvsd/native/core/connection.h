@@ -45,10 +45,10 @@ enum connection_flag {
 	CONNECTION_ACTIVE = 1 << 0, /* counted as active, otherwise as inactive */
 	CONNECTION_ONE_PACKET = 1 << 1,
 	CONNECTION_TOA_DONE = 1 << 2, /* the client's address was sent in an option often enough */
-	CONNECTION_CLAMP = 1 << 3,    /* MSS of the handshake is lowered to what both paths carry */
+	CONNECTION_CLAMP = 1 << 3, /* MSS of the handshake is lowered to what both paths carry */
 	CONNECTION_FIN_CLIENT = 1 << 4,
 	CONNECTION_FIN_SERVER = 1 << 5,
-	CONNECTION_INDEXED_IN = 1 << 6,	 /* found by packets of the client */
+	CONNECTION_INDEXED_IN = 1 << 6, /* found by packets of the client */
 	CONNECTION_INDEXED_OUT = 1 << 7, /* found by packets of the server */
 	CONNECTION_TOA_SENT = 3 << 8, /* how many segments carried the client's address already: two bits */
 };
@@ -61,16 +61,16 @@ struct connection {
 	uint8_t protocol;
 	/* Family towards the client << 4 | family towards the server: they differ in NAT64. */
 	uint8_t families;
-	uint8_t state;	 /* enum tcp_state or enum udp_state */
+	uint8_t state; /* enum tcp_state or enum udp_state */
 	uint8_t forward; /* enum forward */
 	uint32_t server; /* index */
 	/* Next hop (0: none) and path MTU by direction, cached; valid while `generation` is the net's. */
 	uint16_t adjacency[2];
 	uint16_t mtu[2];
 	uint16_t generation; /* low bits */
-	uint16_t flags;	     /* enum connection_flag */
-	uint32_t last_seen;  /* tick */
-	uint32_t timeout;    /* ticks, 0: the record is free */
+	uint16_t flags; /* enum connection_flag */
+	uint32_t last_seen; /* tick */
+	uint32_t timeout; /* ticks, 0: the record is free */
 	uint32_t wheel_next, wheel_previous;
 	uint32_t control; /* index of its persistence template, CONN_NONE */
 	/* second cache line */

@@ -30,7 +30,7 @@ struct director {
 	struct net *net;
 	struct service_table *services;
 	struct local_table *locals; /* published */
-	struct server **servers;    /* MAX_SERVERS pointers by index, published one by one; NULL: free */
+	struct server **servers; /* MAX_SERVERS pointers by index, published one by one; NULL: free */
 	struct steering steering;
 	struct timeouts timeouts;
 	/* From dpvs.conf */
@@ -38,7 +38,7 @@ struct director {
 	bool drop_udp_unknown,
 	    drop_tcp_unknown; /* defence_udp_drop, defence_tcp_drop: silent drop for unknown ports of a VIP */
 	uint32_t icmp_errors_per_second; /* a worker, own errors; 0: none */
-	bool toa;			 /* FullNAT adds the client's address as TCP option */
+	bool toa; /* FullNAT adds the client's address as TCP option */
 	struct worker_view *workers[MAX_WORKERS];
 };
 
@@ -62,13 +62,13 @@ struct worker_view {
 	struct connection_table *connections;
 	/* Persistence templates, as connections of their own kind (connect.h); NULL where there are none. */
 	struct connection_table *templates;
-	struct server_count *servers;	 /* by server index, MAX_SERVERS of them, committed on first touch */
+	struct server_count *servers; /* by server index, MAX_SERVERS of them, committed on first touch */
 	struct schedule_cursor *cursors; /* by service index */
 	struct packet_counters counters;
-	uint64_t random;      /* state of a small generator */
-	uint32_t now;	      /* ticks, see connection.h */
+	uint64_t random; /* state of a small generator */
+	uint32_t now; /* ticks, see connection.h */
 	uint16_t share_count; /* shares of the local ports that this worker owns ... */
-	uint8_t shares[256];  /* ... by number */
+	uint8_t shares[256]; /* ... by number */
 	uint16_t share_next;
 	uint32_t generation; /* of the net, read once a burst */
 	uint32_t icmp_tokens;

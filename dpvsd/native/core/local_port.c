@@ -51,8 +51,8 @@ static struct port_share *share_new(uint16_t shares, uint16_t number, const unio
 			group->full[word / 64] |= 1ull << (word % 64);
 		share->ports = words * 64 - bit;
 		/* Not the same ports after each start: servers may still hold the old connections. */
-		group->cursor =
-		    (uint32_t)(mix64(ip_hash(address) ^ number, hash_secret[g % 4] + g) % (words * 64));
+		group->cursor = (uint32_t)(mix64(ip_hash(address) ^ number, hash_secret[g % 4] + g) %
+					   (words * 64));
 	}
 	return share;
 }

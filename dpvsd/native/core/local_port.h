@@ -9,7 +9,7 @@
 
 enum {
 	LOCAL_PORT_FIRST = 1024, /* the lowest that is given out */
-	LOCAL_PORT_GROUPS = 16,	 /* destinations are spread over so many independent port spaces */
+	LOCAL_PORT_GROUPS = 16, /* destinations are spread over so many independent port spaces */
 	LOCAL_PORT_WORDS = 1024, /* 64-bit words of a whole group's bitmap; a share uses 1/shares of them */
 };
 
@@ -20,9 +20,9 @@ struct port_share; /* the free ports of one share: a two-level bitmap for each g
 struct local_address {
 	union ip_addr address;
 	uint8_t family;
-	uint16_t port;		    /* device, by number */
-	uint16_t shares;	    /* a power of two, at least the number of workers */
-	uint32_t users;		    /* services; master only */
+	uint16_t port; /* device, by number */
+	uint16_t shares; /* a power of two, at least the number of workers */
+	uint32_t users; /* services; master only */
 	struct port_share *share[]; /* by share */
 };
 

@@ -51,3 +51,17 @@ struct local_address *local_table_lookup(const struct local_table *table, enum f
 			return local;
 	}
 }
+
+size_t local_table_list(const struct local_table *table, struct local_address **out, size_t max)
+{
+	size_t count = 0;
+
+	for (uint32_t i = 0; table && i <= table->mask; i++) {
+		if (!table->slot[i])
+			continue;
+		if (count < max)
+			out[count] = table->slot[i];
+		count++;
+	}
+	return count;
+}

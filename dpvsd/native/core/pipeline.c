@@ -16,8 +16,8 @@ enum {
 	IPV4_TCP_HEADERS = 40, /* what an MSS leaves out */
 	IPV6_TCP_HEADERS = 60,
 	ICMP_BUFFER = 1280,
-	TOA_SEGMENTS =
-	    3, /* segments of the client that carry its address, until the server has surely seen one */
+	TOA_SEGMENTS = 3, /* segments of the client that carry its address, until the server has surely seen
+			     one */
 	TOA_SHIFT = 8, /* of CONNECTION_TOA_SENT */
 	NOT_CHOSEN = 0xff,
 };
@@ -95,8 +95,8 @@ static void far_address(const struct connection *c, int direction, union ip_addr
 static enum next_hop path_look_up(const struct director *director, const struct worker_view *view,
 				  struct connection *c, int direction, struct path *path)
 {
-	enum family family =
-	    direction == DIRECTION_IN ? connection_server_family(c) : connection_client_family(c);
+	enum family family = direction == DIRECTION_IN ? connection_server_family(c)
+						       : connection_client_family(c);
 	struct next_hop_answer answer;
 	union ip_addr address;
 	enum next_hop found;

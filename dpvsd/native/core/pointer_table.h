@@ -18,8 +18,8 @@ struct pointer_slots {
 
 struct pointer_table {
 	struct pointer_slots *slots; /* published */
-	uint32_t count;		     /* pointers */
-	uint32_t touched;	     /* pointers and tombstones */
+	uint32_t count; /* pointers */
+	uint32_t touched; /* pointers and tombstones */
 };
 
 typedef bool (*pointer_equal)(const void *object, const void *key);

@@ -118,8 +118,8 @@ struct server *schedule_pick(const struct schedule *schedule, struct schedule_cu
 	case SCHEDULER_NQ:
 		if (unlikely(cursor->schedule != schedule->serial)) {
 			cursor->schedule = schedule->serial;
-			cursor->position =
-			    (uint32_t)((uint64_t)schedule->count * question->worker / question->workers);
+			cursor->position = (uint32_t)((uint64_t)schedule->count * question->worker /
+						      question->workers);
 		}
 		return least_pick(schedule, cursor, question);
 	case SCHEDULER_SH:

@@ -23,8 +23,8 @@ enum scheduler {
 };
 
 enum schedule_flag {
-	SCHEDULE_FALLBACK =
-	    1 << 0,		/* sh-fallback, mh-fallback: an unavailable server's clients go to another */
+	SCHEDULE_FALLBACK = 1 << 0, /* sh-fallback, mh-fallback: an unavailable server's clients go to another
+				     */
 	SCHEDULE_PORT = 1 << 1, /* sh-port, mh-port: the source port takes part */
 	SCHEDULE_QUIC_ID = 1 << 2, /* conhash, mh: hash the QUIC connection ID given in the question */
 };
@@ -37,7 +37,7 @@ struct schedule {
 	uint32_t total_weight;
 	uint32_t table_size; /* of table: the weighted sequence, the Maglev table, or the hash ring, as the
 				scheduler needs */
-	uint32_t *table;     /* positions in servers[] */
+	uint32_t *table; /* positions in servers[] */
 	uint32_t *table_key; /* conhash: the ring's points, ascending */
 	struct server *servers[]; /* count of them, in the order in which they were added */
 };
@@ -49,7 +49,7 @@ struct schedule_question {
 	const union ip_addr *destination;
 	rte_be16_t client_port;
 	rte_be16_t destination_port;
-	uint64_t quic_id_hash;		   /* 0: none */
+	uint64_t quic_id_hash; /* 0: none */
 	const struct server_count *counts; /* of this worker, indexed by server index */
 	unsigned int worker, workers;
 };

@@ -9,7 +9,7 @@
 enum {
 	SLOTS_LEAST = 256,
 	SLOTS_MOST = 1 << 16,
-	RING_POINTS = 160,	   /* of the heaviest server */
+	RING_POINTS = 160, /* of the heaviest server */
 	RING_POINTS_ALL = 1 << 16, /* of all servers, unless there are very many of them */
 	RING_POINTS_LEAST = 8,
 };
@@ -198,10 +198,10 @@ int hash_make_ring(struct schedule *schedule)
 		uint64_t mine = ((uint64_t)most * hash_weight(schedule, server) + heaviest - 1) / heaviest;
 
 		for (uint64_t n = 0; n < mine; n++)
-			ring[points++] =
-			    (struct ring_point){.key = (uint32_t)(hash_server(server, 3 + n) >> 32),
-						.server = order[i],
-						.rank = i};
+			ring[points++] = (struct ring_point){
+			    .key = (uint32_t)(hash_server(server, 3 + n) >> 32),
+			    .server = order[i],
+			    .rank = i};
 	}
 	qsort(ring, points, sizeof(*ring), by_key);
 	schedule->table = malloc(RTE_MAX(points, 1u) * sizeof(uint32_t));
@@ -236,8 +236,8 @@ struct server *hash_pick(const struct schedule *schedule, const struct schedule_
 	if (schedule->table_size == 0)
 		return NULL;
 	for (unsigned int i = 0; i < TABLE_TRIES; i++) {
-		struct server *server =
-		    schedule->servers[schedule->table[(hash >> 32) % schedule->table_size]];
+		struct server *server = schedule
+					    ->servers[schedule->table[(hash >> 32) % schedule->table_size]];
 
 		if (likely(server_available(server)))
 			return server;

@@ -30,8 +30,9 @@ struct server *least_pick(const struct schedule *schedule, struct schedule_curso
 		const struct server_count *count = &question->counts[server->index];
 		uint64_t load = load_of(scheduler, count);
 		/* Read again after server_available: 0 would only lose every comparison. */
-		uint64_t weight =
-		    scheduler == SCHEDULER_LC ? 1 : __atomic_load_n(&server->weight, __ATOMIC_RELAXED);
+		uint64_t weight = scheduler == SCHEDULER_LC
+				      ? 1
+				      : __atomic_load_n(&server->weight, __ATOMIC_RELAXED);
 
 		if (scheduler == SCHEDULER_NQ && count->active == 0) {
 			best = here;

@@ -225,8 +225,8 @@ struct server *sequence_pick(const struct schedule *schedule, struct schedule_cu
 			uint64_t next = (uint64_t)position + schedule->table_key[0];
 
 			at = server_at(schedule, position);
-			position =
-			    (uint32_t)(next >= schedule->table_key[1] ? next - schedule->table_key[1] : next);
+			position = (uint32_t)(next >= schedule->table_key[1] ? next - schedule->table_key[1]
+									     : next);
 		} else {
 			at = schedule->table[position];
 			position = position + 1 == schedule->table_size ? 0 : position + 1;

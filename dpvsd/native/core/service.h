@@ -17,7 +17,7 @@ enum forward {
 	FORWARD_NAT,
 	FORWARD_DR,
 	FORWARD_TUNNEL, /* place kept: connection_new() refuses it with DROP_UNSUPPORTED */
-	FORWARD_SNAT,	/* place kept */
+	FORWARD_SNAT, /* place kept */
 };
 
 enum service_flag {
@@ -27,21 +27,21 @@ enum service_flag {
 	SERVICE_QUIC = 1 << 3,
 	SERVICE_HASH_QUIC_ID = 1 << 4,
 	/* Derived by the master: */
-	SERVICE_HAS_NAT =
-	    1 << 8, /* some server is NAT: with several workers all its packets are steered by client */
+	SERVICE_HAS_NAT = 1 << 8, /* some server is NAT: with several workers all its packets are steered by
+				     client */
 };
 
 enum server_flag {
 	SERVER_REMOVED = 1 << 0, /* no longer configured, kept until its last connection is gone */
 	SERVER_INHIBITED = 1 << 1,
-	SERVER_EXPIRE_QUIESCENT =
-	    1 << 2, /* its service has SERVICE_EXPIRE_QUIESCENT: without weight it loses its connections */
+	SERVER_EXPIRE_QUIESCENT = 1 << 2, /* its service has SERVICE_EXPIRE_QUIESCENT: without weight it loses
+					     its connections */
 };
 
 /* A real server of one virtual server. Published; weight, thresholds and flags change in place (single
  * aligned words, relaxed). */
 struct server {
-	uint32_t index;	  /* stable while any connection refers to it; of worker_view.servers */
+	uint32_t index; /* stable while any connection refers to it; of worker_view.servers */
 	uint32_t service; /* index of its virtual server */
 	union ip_addr address;
 	rte_be16_t port;
@@ -50,7 +50,7 @@ struct server {
 	uint32_t weight;
 	uint32_t upper; /* connections over all workers, 0: no limit */
 	uint32_t lower;
-	uint32_t flags;		     /* enum server_flag */
+	uint32_t flags; /* enum server_flag */
 	uint32_t connection_timeout; /* seconds, of its service, 0: the protocol's */
 	uint32_t overloaded; /* set by any worker when upper is reached, cleared below lower; relaxed */
 } __rte_cache_aligned;
@@ -76,8 +76,8 @@ struct schedule_cursor {
 	uint32_t local; /* the same for local addresses */
 };
 
-struct schedule;    /* schedule.h */
-struct local_set;   /* local_port.h */
+struct schedule; /* schedule.h */
+struct local_set; /* local_port.h */
 struct client_list; /* service_table.h */
 
 struct service_key {
@@ -92,13 +92,13 @@ struct service_key {
 struct service {
 	struct service_key key;
 	uint32_t index;
-	uint32_t flags;		     /* enum service_flag */
+	uint32_t flags; /* enum service_flag */
 	uint32_t connection_timeout; /* seconds, 0: the protocol's */
-	uint32_t persistence;	     /* seconds, 0: none */
-	uint8_t persistence_prefix;  /* over client addresses */
+	uint32_t persistence; /* seconds, 0: none */
+	uint8_t persistence_prefix; /* over client addresses */
 	struct schedule *schedule;
-	struct local_set *locals;  /* NULL: none */
-	struct client_list *deny;  /* NULL: empty */
+	struct local_set *locals; /* NULL: none */
+	struct client_list *deny; /* NULL: empty */
 	struct client_list *allow; /* NULL: everybody */
 } __rte_cache_aligned;
 

@@ -37,6 +37,8 @@ void nat_server_remove(struct service_table *table, enum family family, uint8_t 
 struct local_table; /* immutable, published as a whole */
 struct local_table *local_table_new(struct local_address *const *addresses, uint32_t count);
 void local_table_free(struct local_table *table);
+/* Copies at most `max` of them to out[]; @return how many there are. NULL table: none. */
+size_t local_table_list(const struct local_table *table, struct local_address **out, size_t max);
 struct local_address *local_table_lookup(const struct local_table *table, enum family family,
 					 const union ip_addr *address);
 

@@ -109,8 +109,8 @@ void translate(struct packet *p, const struct connection *c, int direction)
 		memcpy(&ttl_before, &ip->time_to_live, 2);
 		ip->time_to_live--;
 		memcpy(&ttl_after, &ip->time_to_live, 2);
-		ip->hdr_checksum =
-		    checksum_apply(ip->hdr_checksum, checksum_replace16(difference, ttl_before, ttl_after));
+		ip->hdr_checksum = checksum_apply(ip->hdr_checksum,
+						  checksum_replace16(difference, ttl_before, ttl_after));
 	} else {
 		union ip_addr before[2];
 
@@ -202,8 +202,8 @@ int translate_icmp_error(struct packet *p, const struct connection *c, int direc
 	if (p->family == FAMILY_IPV4) {
 		struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)(void *)p->l3;
 		/* A NAT server knows the client and may hear from the router itself. */
-		rte_be32_t source =
-		    direction == DIRECTION_IN && c->local4 == c->client4 ? ip->src_addr : out.source4;
+		rte_be32_t source = direction == DIRECTION_IN && c->local4 == c->client4 ? ip->src_addr
+											 : out.source4;
 		uint64_t difference = checksum_replace32(0, ip->src_addr, source);
 
 		difference = checksum_replace32(difference, ip->dst_addr, out.destination4);
@@ -308,8 +308,8 @@ bool tcp_add_toa(struct packet *p, enum family client_family, const struct conne
 		ip->hdr_checksum = checksum_update16(ip->hdr_checksum, ip->total_length, total);
 		ip->total_length = total;
 	} else {
-		rte_be16_t payload =
-		    rte_cpu_to_be_16((uint16_t)(p->total + size - sizeof(struct rte_ipv6_hdr)));
+		rte_be16_t payload = rte_cpu_to_be_16(
+		    (uint16_t)(p->total + size - sizeof(struct rte_ipv6_hdr)));
 
 		memcpy(p->l3 + 4, &payload, 2);
 	}

@@ -1,0 +1,390 @@
+#include "master.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <rte_errno.h>
+#include <rte_malloc.h>
+
+#include "log.h"
+#include "port/flow.h"
+
+enum {
+	MASTER_BURST = 64,
+	LINK_POLL_MS = 300,
+	RECLAIM_MS = 5,
+	WAIT_MAX_MS = 1000,
+};
+
+/* ---- what workers may still see
+ * ----------------------------------------------------------------------------------------- */
+
+struct deferred {
+	struct deferred *next;
+	void *object;
+	void (*free_object)(void *);
+	uint64_t token;
+};
+
+static struct master *the_master; /* rcu_defer has no context: one process, one master */
+
+static void defer(void *object, void (*free_object)(void *))
+{
+	struct deferred *item = malloc(sizeof(*item));
+
+	if (item == NULL)
+		return; /* lost, not freed too early */
+	item->next = NULL;
+	item->object = object;
+	item->free_object = free_object;
+	item->token = rte_rcu_qsbr_start(the_master->rcu);
+	if (the_master->deferred_last != NULL)
+		the_master->deferred_last->next = item;
+	else
+		the_master->deferred_first = item;
+	the_master->deferred_last = item;
+}
+
+static void reclaim(struct master *master)
+{
+	while (master->deferred_first != NULL) {
+		struct deferred *item = master->deferred_first;
+
+		if (rte_rcu_qsbr_check(master->rcu, item->token, false) != 1)
+			return;
+		master->deferred_first = item->next;
+		if (item->next == NULL)
+			master->deferred_last = NULL;
+		item->free_object(item->object);
+		free(item);
+	}
+}
+
+/* ---- the stack's way out
+ * ------------------------------------------------------------------------------------------------ */
+
+static bool send_by_worker(struct master *master, struct rte_mbuf *m, uint16_t port)
+{
+	for (unsigned int i = 0; i < master->settings.worker_count; i++)
+		if (master->workers[i].send_buffers[port].tx >= 0)
+			return rte_ring_sp_enqueue(master->workers[i].send, m) == 0;
+	return false;
+}
+
+static void output_send(void *context, uint16_t port, const uint8_t *frame, size_t length)
+{
+	struct master *master = context;
+	struct rte_mbuf *m = rte_pktmbuf_alloc(master->workers[0].pool);
+	struct mbuf_note *note;
+
+	if (m == NULL || length > rte_pktmbuf_tailroom(m)) {
+		rte_pktmbuf_free(m);
+		return;
+	}
+	memcpy(rte_pktmbuf_mtod(m, void *), frame, length);
+	m->data_len = (uint16_t)length;
+	m->pkt_len = (uint32_t)length;
+	note = mbuf_note(m);
+	memset(note, 0, sizeof(*note));
+	note->port = port;
+	if (!send_by_worker(master, m, port))
+		rte_pktmbuf_free(m);
+}
+
+static void let_go(struct master *master, struct rte_mbuf *m, enum drop_reason reason)
+{
+	if (mbuf_note(m)->held) {
+		master->counters.held++;
+		master->counters.drops[reason]++;
+	}
+	rte_pktmbuf_free(m);
+}
+
+static void output_release(void *context, void *handle, const struct adjacency *adjacency)
+{
+	struct master *master = context;
+	struct rte_mbuf *m = handle;
+	char *ether = rte_pktmbuf_prepend(m, ETHER_SIZE);
+	bool held = mbuf_note(m)->held;
+
+	if (ether == NULL) {
+		let_go(master, m, DROP_HEADROOM);
+		return;
+	}
+	memcpy(ether, adjacency->ether, ETHER_SIZE);
+	mbuf_note(m)->port = adjacency->port;
+	if (!send_by_worker(master, m, adjacency->port)) {
+		let_go(master, m, DROP_MASTER);
+		return;
+	}
+	/* The worker counts it as forwarded when it sends it. */
+	if (held)
+		master->counters.held++;
+}
+
+static void output_give_up(void *context, void *handle, enum drop_reason reason)
+{
+	let_go(context, handle, reason);
+}
+
+/* ---- life
+ * ---------------------------------------------------------------------------------------------------------------
+ */
+
+static struct rte_ring *ring_new(const char *name, unsigned int number, unsigned int size, unsigned int flags,
+				 int socket)
+{
+	char text[RTE_RING_NAMESIZE];
+
+	snprintf(text, sizeof(text), "%s-%u", name, number);
+	return rte_ring_create(text, size, socket, flags);
+}
+
+static int prepare_workers(struct master *master, struct error *error)
+{
+	const struct settings *s = &master->settings;
+
+	for (unsigned int i = 0; i < s->worker_count; i++) {
+		struct worker *worker = &master->workers[i];
+		struct worker_view *view = &master->views[i];
+
+		worker->setting = &s->workers[i];
+		worker->director = &master->director;
+		worker->view = view;
+		worker->all = master->workers;
+		worker->master = &master->channel;
+		worker->socket = (int)rte_lcore_to_socket_id(worker->setting->lcore);
+		worker->pool = master->pools[worker->socket] ? master->pools[worker->socket]
+							     : master->pools[0];
+		worker->rcu = master->rcu;
+		worker->burst = (uint16_t)RTE_MIN(s->rx_burst, (uint32_t)BURST_MAX);
+		worker->adaptive = s->adaptive;
+		worker->handover = ring_new("handover", i, RING_HANDOVER, RING_F_SC_DEQ, worker->socket);
+		worker->send = ring_new("send", i, RING_SEND, RING_F_SP_ENQ | RING_F_SC_DEQ, worker->socket);
+		if (worker->handover == NULL || worker->send == NULL)
+			return error_set(error, "memory", "give more memory (`memory MB`)",
+					 "no memory for the rings of worker %u", i);
+		for (unsigned int p = 0; p < MAX_PORTS; p++)
+			worker->send_buffers[p].tx = -1;
+		for (unsigned int q = 0; q < worker->setting->queue_count; q++) {
+			const struct worker_queue *queue = &worker->setting->queues[q];
+			uint16_t ethdev = master->ports[queue->port].ethdev;
+
+			if (queue->rx >= 0)
+				worker->queues[worker->queue_count++] = (struct worker_queue_runtime){
+				    .port = queue->port, .ethdev = ethdev, .rx = queue->rx};
+			if (queue->tx >= 0 && worker->send_buffers[queue->port].tx < 0) {
+				worker->send_buffers[queue->port].tx = queue->tx;
+				worker->send_buffers[queue->port].ethdev = ethdev;
+			}
+		}
+		view->number = (uint16_t)i;
+		view->random = ((uint64_t)rand() << 32 | (uint64_t)rand()) | 1;
+		master->director.workers[i] = view;
+		if (worker_prepare(worker, (s->connections + s->worker_count - 1) / s->worker_count, error) <
+		    0)
+			return -1;
+	}
+	steering_divide(&master->director, s->worker_count);
+	return 0;
+}
+
+int master_prepare(struct master *master, struct error *error)
+{
+	const struct settings *s = &master->settings;
+	struct net_output output = {
+	    .context = master, .send = output_send, .release = output_release, .give_up = output_give_up};
+	struct net_limits limits = {
+	    .unresolved_queue = s->unresolved_queue,
+	    .reachable_ms = s->neighbour_timeout * 1000,
+	    .max_neighbours = 32768,
+	};
+	struct control_options options = {
+	    .path = s->ipc, .version = DPVSHA_VERSION, .started = (uint64_t)time(NULL)};
+	struct control_host host;
+	struct director *director = &master->director;
+	size_t rcu_size = rte_rcu_qsbr_get_memsize(MAX_WORKERS);
+	sigset_t signals;
+
+	the_master = master;
+	hash_secret_randomise();
+	master->rcu = rte_zmalloc("rcu", rcu_size, RTE_CACHE_LINE_SIZE);
+	master->channel.control = ring_new("control", 0, RING_CONTROL, RING_F_SC_DEQ, SOCKET_ID_ANY);
+	master->channel.unresolved = ring_new("unresolved", 0, RING_UNRESOLVED, RING_F_SC_DEQ, SOCKET_ID_ANY);
+	master->channel.wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (master->rcu == NULL || master->channel.control == NULL || master->channel.unresolved == NULL ||
+	    master->channel.wake_fd < 0 || rte_rcu_qsbr_init(master->rcu, MAX_WORKERS) != 0)
+		return error_set(error, "memory", "give more memory (`memory MB`)",
+				 "no memory for the master's rings");
+	rcu_defer = defer;
+
+	director->net = &master->net;
+	director->timeouts = s->timeouts;
+	director->expire_quiescent = s->expire_quiescent;
+	director->icmp_errors_per_second = 1000;
+	director->toa = true;
+	director->services = service_table_new(MAX_SERVICES);
+	director->servers = memory_reserve("servers", sizeof(struct server *) * MAX_SERVERS, SOCKET_ID_ANY);
+	master->net.forwarding4 = s->forwarding4;
+	master->net.forwarding6 = s->forwarding6;
+	master->net.ttl = (uint8_t)s->ttl;
+	if (director->services == NULL || director->servers == NULL)
+		return error_set(error, "memory", "give more memory (`memory MB`)",
+				 "no memory for the service tables");
+	if (prepare_workers(master, error) < 0)
+		return -1;
+
+	master->stack = net_master_new(&master->net, &output, &limits);
+	master_host(master, &host);
+	master->control = master->stack ? control_new(director, master->stack, &host, &options) : NULL;
+	if (master->control == NULL)
+		return error_set(error, "memory", NULL, "no memory for the control plane");
+	if (control_listen(master->control, error) < 0)
+		return -1;
+
+	master->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGHUP);
+	sigaddset(&signals, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	master->signal_fd = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (master->epoll_fd < 0 || master->signal_fd < 0)
+		return error_set(error, "system", NULL, "epoll or signalfd: %s", strerror(errno));
+	for (unsigned int i = 0; i < 3; i++) {
+		int fd = i == 0	  ? control_fd(master->control)
+			 : i == 1 ? master->channel.wake_fd
+				  : master->signal_fd;
+		struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+
+		epoll_ctl(master->epoll_fd, EPOLL_CTL_ADD, fd, &event);
+	}
+	return 0;
+}
+
+/* HUP: the launcher reads the file again and sends what changed over the control socket. */
+static void reload(struct master *master)
+{
+	pid_t child;
+
+	if (master->settings.reload_words[0] == NULL) {
+		log_line(LOG_WARNING_LEVEL, "HUP: started without a reload command, nothing done");
+		return;
+	}
+	log_line(LOG_NOTICE_LEVEL, "HUP: reading the configuration again");
+	child = fork();
+	if (child < 0) {
+		log_line(LOG_ERROR, "HUP: cannot start the reload: %s", strerror(errno));
+		return;
+	}
+	if (child == 0) {
+		sigset_t none;
+
+		sigemptyset(&none);
+		sigprocmask(SIG_SETMASK, &none, NULL);
+		execv(master->settings.reload_words[0], master->settings.reload_words);
+		_exit(127);
+	}
+}
+
+static void on_signals(struct master *master)
+{
+	struct signalfd_siginfo info;
+
+	while (read(master->signal_fd, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo == SIGHUP) {
+			reload(master);
+		} else if (info.ssi_signo == SIGCHLD) {
+			int status;
+
+			while (waitpid(-1, &status, WNOHANG) > 0)
+				if (status != 0)
+					log_line(LOG_WARNING_LEVEL,
+						 "reload: not everything was taken over (status %d)",
+						 WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+		} else {
+			log_line(LOG_NOTICE_LEVEL, "ended by signal %u", info.ssi_signo);
+			master->stop = true;
+		}
+	}
+}
+
+/* Packets of the workers. @return whether there may be more */
+static bool serve_rings(struct master *master, uint64_t now)
+{
+	struct rte_mbuf *mbufs[MASTER_BURST];
+	unsigned int control, unresolved;
+
+	control = rte_ring_sc_dequeue_burst(master->channel.control, (void **)mbufs, MASTER_BURST, NULL);
+	for (unsigned int i = 0; i < control; i++) {
+		net_input(master->stack, mbufs[i]->port, rte_pktmbuf_mtod(mbufs[i], uint8_t *),
+			  mbufs[i]->data_len, now);
+		rte_pktmbuf_free(mbufs[i]);
+	}
+	unresolved = rte_ring_sc_dequeue_burst(master->channel.unresolved, (void **)mbufs, MASTER_BURST,
+					       NULL);
+	for (unsigned int i = 0; i < unresolved; i++) {
+		const struct mbuf_note *note = mbuf_note(mbufs[i]);
+
+		net_resolve(master->stack, note->port, (enum family)note->family, &note->next_hop, mbufs[i],
+			    now);
+	}
+	return control == MASTER_BURST || unresolved == MASTER_BURST;
+}
+
+void master_run(struct master *master)
+{
+	struct master_channel *channel = &master->channel;
+
+	while (!master->stop) {
+		struct epoll_event events[8];
+		uint64_t now = clock_ms(), due, wait = WAIT_MAX_MS, count;
+		bool more = serve_rings(master, now);
+		int control;
+
+		due = net_tick(master->stack, now);
+		control = control_work(master->control, now);
+		if (now - master->link_checked_ms >= LINK_POLL_MS) {
+			uint32_t changed = ports_refresh(master->ports, master->settings.port_count,
+							 &master->net);
+
+			master->link_checked_ms = now;
+			for (unsigned int i = 0; i < master->settings.port_count; i++)
+				if (changed >> i & 1)
+					net_port_changed(master->stack, (uint16_t)i, now);
+		}
+		flow_follow(master->ports, master->settings.port_count, master->workers,
+			    master->settings.worker_count, &master->director, master->settings.flow_rules);
+		reclaim(master);
+
+		wait = RTE_MIN(wait, master->link_checked_ms + LINK_POLL_MS - now);
+		if (due != UINT64_MAX)
+			wait = RTE_MIN(wait, due > now ? due - now : 0);
+		if (control != CONTROL_NEVER)
+			wait = RTE_MIN(wait, (uint64_t)control);
+		if (master->deferred_first != NULL)
+			wait = RTE_MIN(wait, (uint64_t)RECLAIM_MS);
+		if (more)
+			wait = 0;
+		/* Says that it sleeps, then looks once more: a worker that filled a ring in between wakes it.
+		 */
+		__atomic_store_n(&channel->asleep, wait != 0, __ATOMIC_SEQ_CST);
+		if (wait != 0 && (!rte_ring_empty(channel->control) || !rte_ring_empty(channel->unresolved)))
+			wait = 0;
+		if (epoll_wait(master->epoll_fd, events, RTE_DIM(events), (int)wait) < 0 && errno != EINTR)
+			log_line(LOG_ERROR, "epoll_wait: %s", strerror(errno));
+		__atomic_store_n(&channel->asleep, 0, __ATOMIC_SEQ_CST);
+		while (read(channel->wake_fd, &count, sizeof(count)) > 0)
+			;
+		on_signals(master);
+	}
+}

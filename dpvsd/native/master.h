@@ -1,0 +1,42 @@
+/* The control thread: neighbours, control socket, signals, reclaiming of what workers no longer see. Sleeps
+ * when idle. */
+#ifndef DPVSHA_MASTER_H
+#define DPVSHA_MASTER_H
+
+#include "channel.h"
+#include "control/control.h"
+#include "port/port.h"
+#include "worker.h"
+
+struct deferred;
+
+struct master {
+	struct settings settings;
+	struct net net;
+	struct director director;
+	struct net_master *stack;
+	struct control *control;
+	struct port ports[MAX_PORTS];
+	struct worker workers[MAX_WORKERS];
+	struct worker_view views[MAX_WORKERS];
+	struct rte_mempool *pools[RTE_MAX_NUMA_NODES];
+	struct master_channel channel;
+	struct packet_counters counters; /* ends of held packets */
+	struct rte_rcu_qsbr *rcu;
+	struct deferred *deferred_first, *deferred_last;
+	uint64_t link_checked_ms;
+	struct link_counters link_base[MAX_PORTS]; /* subtracted since the last zeroing */
+	int epoll_fd, signal_fd;
+	bool stop;
+};
+
+/* Makes rings, tables, stack and control out of the settings; ports and pools exist already. -1 with the
+ * error. */
+int master_prepare(struct master *master, struct error *error);
+/* Runs until a signal ends it. */
+void master_run(struct master *master);
+
+/* Fills in the callbacks of control (host.c). */
+void master_host(struct master *master, struct control_host *host);
+
+#endif

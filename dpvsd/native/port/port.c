@@ -1,0 +1,175 @@
+#include "port.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include <rte_ether.h>
+
+#include "../log.h"
+
+/* Words of dpvs.conf's `rss`, as rte_eth flags. */
+static uint64_t rss_flags(const char *words, uint64_t offered)
+{
+	static const struct {
+		const char *word;
+		uint64_t flags;
+	} kinds[] = {
+	    {"all", RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP},
+	    {"ip", RTE_ETH_RSS_IP},
+	    {"tcp", RTE_ETH_RSS_TCP},
+	    {"udp", RTE_ETH_RSS_UDP},
+	    {"sctp", RTE_ETH_RSS_SCTP},
+	    {"ether", RTE_ETH_RSS_L2_PAYLOAD},
+	    {"port", RTE_ETH_RSS_PORT},
+	    {"tunnel", RTE_ETH_RSS_TUNNEL},
+	};
+	uint64_t flags = 0;
+
+	for (unsigned int i = 0; i < RTE_DIM(kinds); i++) {
+		const char *at = strstr(words, kinds[i].word);
+		size_t length = strlen(kinds[i].word);
+
+		if (at != NULL && (at == words || at[-1] == '|') && (at[length] == '\0' || at[length] == '|'))
+			flags |= kinds[i].flags;
+	}
+	return flags & offered;
+}
+
+static int configure(struct port *port, struct net_port *net_port, struct rte_mempool *pools[],
+		     struct error *error)
+{
+	const struct port_setting *s = port->setting;
+	struct rte_eth_conf conf = {0};
+	uint16_t rxd = s->rx_descriptors, txd = s->tx_descriptors, mtu = 0;
+	struct rte_ether_addr mac;
+	int socket, done;
+
+	done = rte_eth_dev_info_get(port->ethdev, &port->info);
+	if (done != 0)
+		return error_set(error, "port", NULL, "port %s (%s): its driver does not describe it: %s",
+				 s->name, s->device, strerror(-done));
+	if (s->rx_queues > port->info.max_rx_queues || s->tx_queues > port->info.max_tx_queues)
+		return error_set(error, "port",
+				 "configure fewer workers for it, or give the vdev more queues",
+				 "port %s (%s) has %u receive and %u send queues; %u and %u are wanted",
+				 s->name, s->device, port->info.max_rx_queues, port->info.max_tx_queues,
+				 s->rx_queues, s->tx_queues);
+	socket = rte_eth_dev_socket_id(port->ethdev);
+	if (socket < 0 || pools[socket] == NULL)
+		socket = 0;
+	if (s->rx_queues > 1 && s->rss[0]) {
+		conf.rx_adv_conf.rss_conf.rss_hf = rss_flags(s->rss, port->info.flow_type_rss_offloads);
+		if (conf.rx_adv_conf.rss_conf.rss_hf != 0)
+			conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+	}
+	if (s->mtu != 0)
+		conf.rxmode.mtu = s->mtu;
+	done = rte_eth_dev_configure(port->ethdev, s->rx_queues, s->tx_queues, &conf);
+	if (done != 0)
+		return error_set(error, "port", "try fewer queues, another mtu or rss",
+				 "port %s (%s) refuses %u receive and %u send queues, mtu %u: %s", s->name,
+				 s->device, s->rx_queues, s->tx_queues, s->mtu, strerror(-done));
+	rte_eth_dev_adjust_nb_rx_tx_desc(port->ethdev, &rxd, &txd);
+	for (uint16_t q = 0; q < s->rx_queues; q++) {
+		done = rte_eth_rx_queue_setup(port->ethdev, q, rxd, (unsigned int)socket, NULL,
+					      pools[socket]);
+		if (done != 0)
+			return error_set(error, "port", "try another descriptor_number",
+					 "port %s: receive queue %u with %u descriptors: %s", s->name, q, rxd,
+					 strerror(-done));
+	}
+	for (uint16_t q = 0; q < s->tx_queues; q++) {
+		done = rte_eth_tx_queue_setup(port->ethdev, q, txd, (unsigned int)socket, NULL);
+		if (done != 0)
+			return error_set(error, "port", "try another descriptor_number",
+					 "port %s: send queue %u with %u descriptors: %s", s->name, q, txd,
+					 strerror(-done));
+	}
+	rte_eth_macaddr_get(port->ethdev, &mac);
+	rte_eth_dev_get_mtu(port->ethdev, &mtu);
+	memset(net_port, 0, sizeof(*net_port));
+	snprintf(net_port->name, sizeof(net_port->name), "%s", s->name);
+	memcpy(net_port->mac, mac.addr_bytes, 6);
+	net_port->mtu = s->mtu ? s->mtu : mtu;
+	return 0;
+}
+
+int ports_open(const struct settings *settings, struct net *net, struct port ports[],
+	       struct rte_mempool *pools[], struct error *error)
+{
+	for (unsigned int i = 0; i < settings->port_count; i++) {
+		struct port *port = &ports[i];
+
+		port->setting = &settings->ports[i];
+		port->number = (uint16_t)i;
+		/* EAL starts without a word when a vdev does not come up: every port is looked up by its
+		 * name. */
+		if (rte_eth_dev_get_port_by_name(port->setting->device, &port->ethdev) != 0)
+			return error_set(
+			    error, "port",
+			    "a vdev's kernel device must exist in this namespace; a PCI device must be "
+			    "bound to a DPDK driver (bin/dpvsd doctor says which)",
+			    "port %s: device %s did not come up", port->setting->name, port->setting->device);
+		for (unsigned int k = 0; k < i; k++)
+			if (ports[k].ethdev == port->ethdev)
+				return error_set(error, "port", NULL, "ports %s and %s are both device %s",
+						 ports[k].setting->name, port->setting->name,
+						 port->setting->device);
+		if (configure(port, &net->ports[i], pools, error) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int ports_start(struct port ports[], unsigned int count, struct error *error)
+{
+	for (unsigned int i = 0; i < count; i++) {
+		const struct port_setting *s = ports[i].setting;
+		int done = rte_eth_dev_start(ports[i].ethdev);
+
+		if (done != 0)
+			return error_set(error, "port", NULL, "port %s (%s) does not start: %s", s->name,
+					 s->device, strerror(-done));
+		if (s->promiscuous && rte_eth_promiscuous_enable(ports[i].ethdev) != 0)
+			log_line(LOG_WARNING_LEVEL, "port %s: its driver has no promiscuous mode", s->name);
+		if (s->allmulticast && rte_eth_allmulticast_enable(ports[i].ethdev) != 0)
+			log_line(LOG_WARNING_LEVEL, "port %s: its driver cannot take all multicast", s->name);
+	}
+	return 0;
+}
+
+void ports_close(struct port ports[], unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++) {
+		if (ports[i].setting == NULL)
+			continue;
+		rte_eth_dev_stop(ports[i].ethdev);
+		rte_eth_dev_close(ports[i].ethdev);
+	}
+}
+
+uint32_t ports_refresh(struct port ports[], unsigned int count, struct net *net)
+{
+	uint32_t changed = 0;
+
+	for (unsigned int i = 0; i < count; i++) {
+		struct rte_eth_link link;
+		uint16_t mtu;
+		bool up;
+
+		/* A driver that cannot tell is up. */
+		up = rte_eth_link_get_nowait(ports[i].ethdev, &link) != 0 ||
+		     link.link_status == RTE_ETH_LINK_UP;
+		if (up != net->ports[i].up) {
+			net->ports[i].up = up;
+			changed |= 1u << i;
+			log_line(LOG_NOTICE_LEVEL, "port %s is %s", net->ports[i].name, up ? "up" : "down");
+		}
+		if (rte_eth_dev_get_mtu(ports[i].ethdev, &mtu) == 0 && ports[i].setting->mtu == 0 &&
+		    mtu != net->ports[i].mtu) {
+			net->ports[i].mtu = mtu;
+			changed |= 1u << i;
+		}
+	}
+	return changed;
+}

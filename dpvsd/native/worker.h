@@ -1,0 +1,68 @@
+/* A forwarding thread: one core, its own queues of every port, its own connections. Runs to completion on
+ * each burst. */
+#ifndef DPVSHA_WORKER_H
+#define DPVSHA_WORKER_H
+
+#include <rte_ip_frag.h>
+#include <rte_rcu_qsbr.h>
+
+#include "channel.h"
+#include "core/pipeline.h"
+#include "port/port.h"
+#include "settings.h"
+
+enum { SEND_BURST = 64 };
+
+struct worker_queue_runtime {
+	uint16_t port;
+	uint16_t ethdev;
+	int rx; /* -1: none */
+};
+
+struct send_buffer {
+	uint16_t ethdev;
+	int tx; /* queue, -1: this worker does not send there */
+	uint16_t count;
+	uint64_t dropped; /* that the port did not take */
+	struct rte_mbuf *packets[SEND_BURST];
+};
+
+/* Written by the worker, read by the master. */
+struct worker_counters {
+	uint64_t loops, busy_loops, sleeps;
+	uint64_t rx_packets, tx_packets;
+	uint64_t cycles, busy_cycles;
+	uint64_t full_bursts;
+};
+
+struct worker {
+	const struct worker_setting *setting;
+	struct director *director;
+	struct worker_view *view;
+	struct worker *all; /* every worker, by number */
+	struct master_channel *master;
+	struct rte_ring *handover; /* packets from other workers */
+	struct rte_ring *send; /* packets from the master, with their port noted */
+	struct rte_mempool *pool;
+	struct rte_rcu_qsbr *rcu;
+	struct rte_ip_frag_tbl *fragments;
+	struct rte_ip_frag_death_row death_row;
+	struct worker_queue_runtime queues[MAX_QUEUES_OF_WORKER];
+	unsigned int queue_count;
+	uint16_t burst;
+	bool adaptive;
+	uint32_t stop; /* set by the master */
+	int socket;
+	struct worker_counters counters;
+	struct send_buffer send_buffers[MAX_PORTS];
+} __rte_cache_aligned;
+
+/* Makes what the worker needs besides its queues. -1 with the error. */
+int worker_prepare(struct worker *worker, uint32_t connections, struct error *error);
+/* Body of the thread (rte_eal_remote_launch): returns when stop is set. */
+int worker_run(void *worker);
+
+/* Milliseconds of a monotonic clock. */
+uint64_t clock_ms(void);
+
+#endif
