@@ -24,8 +24,7 @@ enum {
 	WAIT_MAX_MS = 1000,
 };
 
-/* ---- what workers may still see
- * ----------------------------------------------------------------------------------------- */
+/* ---- what workers may still see ---- */
 
 struct deferred {
 	struct deferred *next;
@@ -68,8 +67,7 @@ static void reclaim(struct master *master)
 	}
 }
 
-/* ---- the stack's way out
- * ------------------------------------------------------------------------------------------------ */
+/* ---- the stack's way out ---- */
 
 static bool send_by_worker(struct master *master, struct rte_mbuf *m, uint16_t port)
 {
@@ -135,9 +133,7 @@ static void output_give_up(void *context, void *handle, enum drop_reason reason)
 	let_go(context, handle, reason);
 }
 
-/* ---- life
- * ---------------------------------------------------------------------------------------------------------------
- */
+/* ---- life ---- */
 
 static struct rte_ring *ring_new(const char *name, unsigned int number, unsigned int size, unsigned int flags,
 				 int socket)

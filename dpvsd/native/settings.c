@@ -150,9 +150,7 @@ int settings_change(struct settings *s, const char *name, const char *value, str
 	}
 }
 
-/* ---- lists
- * --------------------------------------------------------------------------------------------------------------
- */
+/* ---- lists ---- */
 
 static int parse_port(struct settings *s, char *text)
 {

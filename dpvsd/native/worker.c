@@ -66,9 +66,7 @@ int worker_prepare(struct worker *worker, uint32_t connections, struct error *er
 	return 0;
 }
 
-/* ---- sending
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- sending ---- */
 
 /* hash.usr of an mbuf that is sent: does it stand for a packet that was counted as forwarded? */
 enum { NOT_COUNTED = 0, COUNTED = 1 };
@@ -170,8 +168,7 @@ static inline void forward(struct worker *worker, struct packet *p)
 	send_frame(worker, p->port, m, COUNTED);
 }
 
-/* ---- to other threads
- * --------------------------------------------------------------------------------------------------- */
+/* ---- to other threads ---- */
 
 static void to_master_unresolved(struct worker *worker, struct rte_mbuf *m, uint16_t port, enum family family,
 				 const union ip_addr *next_hop, uint16_t flags, bool held)
@@ -251,9 +248,7 @@ static void originate(void *context, enum family family, const uint8_t *bytes, s
 	}
 }
 
-/* ---- a burst
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- a burst ---- */
 
 static inline void packet_from_mbuf(const struct worker *worker, struct packet *p, struct rte_mbuf *m,
 				    uint16_t port)
@@ -435,9 +430,7 @@ static unsigned int send_for_master(struct worker *worker)
 	return count;
 }
 
-/* ---- the loop
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- the loop ---- */
 
 static void rest(struct worker *worker, unsigned int idle)
 {

@@ -23,9 +23,7 @@ static uint32_t destination_hash(const struct server *server)
 	return (uint32_t)(mix64(ip_hash(&server->address), (uint64_t)server->port ^ hash_secret[1]) >> 32);
 }
 
-/* ---- counting
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- counting ---- */
 
 void server_count_sum(const struct director *director, uint32_t server, struct server_count *sum)
 {
@@ -82,8 +80,7 @@ static void threshold_end(const struct director *director, struct server *server
 		__atomic_store_n(&server->overloaded, 0, __ATOMIC_RELAXED);
 }
 
-/* ---- persistence
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- persistence ---- */
 
 /* A template is a connection of protocol 0 from a client network to a service number. */
 static void template_key(const struct service *service, const struct packet *p, struct flow_key *key)
@@ -183,9 +180,7 @@ static uint32_t template_open(struct worker_view *view, const struct service *se
 	return index;
 }
 
-/* ---- opening
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- opening ---- */
 
 /* Gives the connection a source towards its FullNAT server: one of the service's local addresses, in turn,
  * with a port of a share that this worker owns. */
@@ -449,9 +444,7 @@ void connection_enter(const struct director *director, struct worker_view *view,
 	connection_set_timeout(view->connections, index, ticks(of_service ? of_service : seconds), view->now);
 }
 
-/* ---- time
- * ---------------------------------------------------------------------------------------------------------------
- */
+/* ---- time ---- */
 
 struct expiry {
 	const struct director *director;

@@ -92,9 +92,7 @@ struct connection *connection_at(const struct connection_table *table, uint32_t 
 	return &table->connections[index];
 }
 
-/* ---- keys
- * ---------------------------------------------------------------------------------------------------------------
- */
+/* ---- keys ---- */
 
 uint32_t flow_hash(const struct flow_key *key)
 {
@@ -162,9 +160,7 @@ static inline bool key_matches(const struct connection *c, unsigned int directio
 	return ip_equal(&c->server6, &key->source) && ip_equal(&c->local6, &key->destination);
 }
 
-/* ---- index
- * --------------------------------------------------------------------------------------------------------------
- */
+/* ---- index ---- */
 
 static inline uint8_t hash_tag(uint32_t hash)
 {
@@ -337,9 +333,7 @@ static uint32_t key_hash(const struct connection *c, int direction)
 	return flow_hash(&key);
 }
 
-/* ---- wheel
- * --------------------------------------------------------------------------------------------------------------
- */
+/* ---- wheel ---- */
 
 static void wheel_hang(struct connection_table *table, uint32_t index, uint32_t ticks)
 {
@@ -422,9 +416,7 @@ void connection_set_timeout(struct connection_table *table, uint32_t index, uint
 	}
 }
 
-/* ---- records
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- records ---- */
 
 uint32_t connection_take(struct connection_table *table)
 {

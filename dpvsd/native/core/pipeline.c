@@ -22,9 +22,7 @@ enum {
 	NOT_CHOSEN = 0xff,
 };
 
-/* ---- errors
- * -------------------------------------------------------------------------------------------------------------
- */
+/* ---- errors ---- */
 
 static bool icmp_token(const struct director *director, struct worker_view *view)
 {
@@ -71,9 +69,7 @@ static void send_error(const struct director *director, struct worker_view *view
 	output->originate(output->context, (enum family)p->family, buffer, length);
 }
 
-/* ---- next hop
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- next hop ---- */
 
 /* Where a packet of a connection goes next. */
 struct path {
@@ -179,8 +175,7 @@ void pipeline_route(const struct director *director, struct packet *p, const uni
 	}
 }
 
-/* ---- checks that every forwarded packet passes
- * -------------------------------------------------------------------------- */
+/* ---- checks that every forwarded packet passes ---- */
 
 static inline uint8_t ttl_of(const struct packet *p)
 {
@@ -227,8 +222,7 @@ static bool next_hop_fine(const struct director *director, struct worker_view *v
 	return false;
 }
 
-/* ---- packets of connections
- * --------------------------------------------------------------------------------------------- */
+/* ---- packets of connections ---- */
 
 static void on_miss(const struct director *director, struct worker_view *view, struct packet *p,
 		    const struct pipeline_output *output);
@@ -377,8 +371,7 @@ static void on_connection(const struct director *director, struct worker_view *v
 	go(p, &path);
 }
 
-/* ---- packets of none
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- packets of none ---- */
 
 /* Hands over to a worker that has not seen the packet yet; false when it has. */
 static bool hand_over(struct packet *p, uint8_t owner)
@@ -576,9 +569,7 @@ static void on_miss(const struct director *director, struct worker_view *view, s
 		on_transit(director, view, p, output);
 }
 
-/* ---- the burst
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- the burst ---- */
 
 static inline void steer_to_local_port(const struct director *director, const struct worker_view *view,
 				       const struct local_table *locals, struct packet *p)

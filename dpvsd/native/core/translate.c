@@ -139,8 +139,7 @@ void translate_ttl(struct packet *p)
 	}
 }
 
-/* ---- ICMP errors
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- ICMP errors ---- */
 
 /* The quoted packet gets back the addresses and ports that it had on the other side. `source` and
  * `destination` are those of the quoted packet. Its checksums follow as far as they are quoted. */
@@ -222,8 +221,7 @@ int translate_icmp_error(struct packet *p, const struct connection *c, int direc
 	return 0;
 }
 
-/* ---- TCP options
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- TCP options ---- */
 
 void tcp_clamp_mss(struct packet *p, uint16_t mss)
 {

@@ -30,8 +30,8 @@ struct address_table *address_table_new(const struct address *const *addresses, 
 	table->mask = size - 1;
 	table->entries = (struct address *)((char *)table + slots);
 	for (uint32_t i = 0; i < count; i++) {
-		struct address_slot *slot =
-		    slot_of(table, (enum family)addresses[i]->family, &addresses[i]->address);
+		struct address_slot *slot = slot_of(table, (enum family)addresses[i]->family,
+						    &addresses[i]->address);
 
 		if (slot->family)
 			continue;
@@ -89,8 +89,8 @@ struct own_address *own_address_next(const struct net_master *master, uint64_t *
 
 struct address_table *address_table_build(const struct net_master *master)
 {
-	const struct address **addresses =
-	    memory_new((master->addresses.count + 1) * sizeof(struct address *));
+	const struct address **addresses = memory_new((master->addresses.count + 1) *
+						      sizeof(struct address *));
 	struct address_table *table;
 	const struct own_address *own;
 	uint64_t cursor = 0;
@@ -122,8 +122,8 @@ static void arm_expiry(struct net_master *master, struct own_address *own, uint6
 	if (own->address.valid_lifetime)
 		due = own->address.added + (uint64_t)own->address.valid_lifetime * SECOND_MS;
 	if (own->address.preferred_lifetime) {
-		uint64_t preferred =
-		    own->address.added + (uint64_t)own->address.preferred_lifetime * SECOND_MS;
+		uint64_t preferred = own->address.added +
+				     (uint64_t)own->address.preferred_lifetime * SECOND_MS;
 
 		if (preferred > now)
 			due = RTE_MIN(due, preferred);

@@ -5,8 +5,8 @@
 #include "nd.h"
 
 enum {
-	SPACING_US =
-	    100, /* between two announcements: thousands of addresses must not flood switch or ring */
+	SPACING_US = 100, /* between two announcements: thousands of addresses must not flood switch or ring
+			   */
 	MAX_REPEAT = 1000,
 };
 

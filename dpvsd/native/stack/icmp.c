@@ -12,12 +12,12 @@ enum {
 	IP4_HEADER = 20,
 	IP6_HEADER = 40,
 	ICMP_HEADER = 8,
-	LONGEST4 = 576,	 /* RFC 1812 4.3.2.3 */
+	LONGEST4 = 576, /* RFC 1812 4.3.2.3 */
 	LONGEST6 = 1280, /* RFC 4443 3.1 */
 	SMALLEST_MTU4 = 68,
 	SMALLEST_MTU6 = 1280,
 	TOS_CONTROL = 0xc0, /* internetwork control, RFC 1812 4.3.2.5 */
-	PROHIBITED4 = 13,   /* communication administratively prohibited, RFC 1812 5.2.7.1 */
+	PROHIBITED4 = 13, /* communication administratively prohibited, RFC 1812 5.2.7.1 */
 	MOST_EXTENSIONS = 8,
 };
 
@@ -210,8 +210,8 @@ static size_t build4(const struct packet *p, enum icmp_error_kind kind, uint16_t
 static size_t build6(const struct packet *p, enum icmp_error_kind kind, uint16_t mtu,
 		     const union ip_addr *source, uint8_t ttl, uint8_t *buffer, size_t size)
 {
-	size_t original =
-	    repeated(p, IP6_HEADER + ((size_t)p->l3[4] << 8 | p->l3[5]), LONGEST6 - IP6_HEADER - ICMP_HEADER);
+	size_t original = repeated(p, IP6_HEADER + ((size_t)p->l3[4] << 8 | p->l3[5]),
+				   LONGEST6 - IP6_HEADER - ICMP_HEADER);
 	size_t payload = ICMP_HEADER + original, length = IP6_HEADER + payload;
 	uint8_t *icmp = buffer + IP6_HEADER;
 	struct icmp_header header = {.type = messages[kind].type6, .code = messages[kind].code6};

@@ -14,9 +14,9 @@ enum { VERB_ADD, VERB_EDIT, VERB_PUT, VERB_DELETE };
 struct own_address {
 	struct registry_entry entry;
 	struct address address;
-	struct timer expiry;	 /* valid or preferred lifetime */
+	struct timer expiry; /* valid or preferred lifetime */
 	struct timer announcing; /* gratuitous ARP, unsolicited NA */
-	uint32_t announcements;	 /* still to be sent */
+	uint32_t announcements; /* still to be sent */
 	uint32_t announce_interval_ms;
 };
 
@@ -34,13 +34,13 @@ struct net_master {
 
 	struct registry addresses, routes;
 	struct timers timers;
-	struct timer retry;		       /* publishing failed for want of memory */
-	struct net_port known[MAX_PORTS];      /* as at the last net_port_changed */
+	struct timer retry; /* publishing failed for want of memory */
+	struct net_port known[MAX_PORTS]; /* as at the last net_port_changed */
 	union ip_addr port_source4[MAX_PORTS]; /* of ARP requests to whom no subnet of the port fits */
 
-	uint32_t held;	      /* net_changes_begin without its end */
-	bool tables_changed;  /* addresses and routes are to be published */
-	bool generation_due;  /* a cached adjacency became wrong in this call */
+	uint32_t held; /* net_changes_begin without its end */
+	bool tables_changed; /* addresses and routes are to be published */
+	bool generation_due; /* a cached adjacency became wrong in this call */
 	uint64_t announce_at; /* microseconds: announcements are paced */
 
 	struct neighbours neighbours;

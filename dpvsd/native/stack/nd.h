@@ -16,7 +16,7 @@ enum {
 struct nd_message {
 	uint8_t type;
 	uint8_t flags; /* of an advertisement */
-	bool has_mac;  /* the link-layer address option that belongs to the type is there */
+	bool has_mac; /* the link-layer address option that belongs to the type is there */
 	uint8_t mac[6];
 	union ip_addr source, destination, target;
 };

@@ -19,12 +19,12 @@ struct neighbour_table {
 
 enum neighbour_state {
 	NEIGHBOUR_INCOMPLETE, /* asked for, packets wait */
-	NEIGHBOUR_REACHABLE,  /* answered a short while ago */
-	NEIGHBOUR_STALE,      /* nobody has sent to it since: believed, not known */
-	NEIGHBOUR_DELAY,      /* used again: will be probed */
-	NEIGHBOUR_PROBE,      /* asked again, by unicast */
-	NEIGHBOUR_FAILED,     /* did not answer */
-	NEIGHBOUR_PERMANENT,  /* the operator's */
+	NEIGHBOUR_REACHABLE, /* answered a short while ago */
+	NEIGHBOUR_STALE, /* nobody has sent to it since: believed, not known */
+	NEIGHBOUR_DELAY, /* used again: will be probed */
+	NEIGHBOUR_PROBE, /* asked again, by unicast */
+	NEIGHBOUR_FAILED, /* did not answer */
+	NEIGHBOUR_PERMANENT, /* the operator's */
 	NEIGHBOUR_STATE_COUNT,
 };
 
@@ -33,11 +33,11 @@ enum {
 	MULTICAST_SOLICITATIONS = 3,
 	UNICAST_SOLICITATIONS = 3,
 	DELAY_MS = 5000,
-	REACHABLE_MS = 60000,		    /* neigh_defs/timeout of dpvs.conf; RFC: 30 s */
-	POLL_MS = 1000,			    /* how often a stale one is looked at for use */
+	REACHABLE_MS = 60000, /* neigh_defs/timeout of dpvs.conf; RFC: 30 s */
+	POLL_MS = 1000, /* how often a stale one is looked at for use */
 	STALE_LIFETIME_MS = 20 * 60 * 1000, /* unused so long, it goes */
-	EVICTION_LOOKS = 32,		    /* stale ones that are looked at for one that is not used */
-	SETTLE_MS = 1000,		    /* the first of several different answers holds so long */
+	EVICTION_LOOKS = 32, /* stale ones that are looked at for one that is not used */
+	SETTLE_MS = 1000, /* the first of several different answers holds so long */
 };
 
 /* A packet that waits for its neighbour, or for being given up. */
@@ -61,8 +61,8 @@ struct neighbour {
 	uint32_t queued;
 	struct waiting_list queue;
 	struct adjacency *adjacency; /* NULL while incomplete or failed */
-	uint64_t confirmed;	     /* when the MAC was last learnt */
-	uint64_t used;		     /* when it was last seen in use */
+	uint64_t confirmed; /* when the MAC was last learnt */
+	uint64_t used; /* when it was last seen in use */
 };
 TAILQ_HEAD(neighbour_list, neighbour);
 
@@ -89,8 +89,8 @@ struct neighbour_news {
 	uint8_t mac[6];
 	bool has_mac;
 	bool solicited; /* it answers us: the way there and back works */
-	bool override;	/* a MAC that differs replaces the known one */
-	bool create;	/* worth an entry if there is none */
+	bool override; /* a MAC that differs replaces the known one */
+	bool create; /* worth an entry if there is none */
 };
 void neighbour_learn(struct net_master *master, uint16_t port, enum family family,
 		     const union ip_addr *address, const struct neighbour_news *news, uint64_t now);

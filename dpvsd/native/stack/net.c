@@ -177,8 +177,8 @@ struct net_master *net_master_new(struct net *net, const struct net_output *outp
 	master->limits.unresolved_queue = or_default(limits->unresolved_queue, DEFAULT_QUEUE);
 	master->limits.unresolved_total = or_default(limits->unresolved_total, DEFAULT_TOTAL_QUEUE);
 	master->limits.reachable_ms = or_default(limits->reachable_ms, REACHABLE_MS);
-	master->limits.max_neighbours =
-	    RTE_MIN(or_default(limits->max_neighbours, DEFAULT_NEIGHBOURS), (uint32_t)MOST_NEIGHBOURS);
+	master->limits.max_neighbours = RTE_MIN(or_default(limits->max_neighbours, DEFAULT_NEIGHBOURS),
+						(uint32_t)MOST_NEIGHBOURS);
 	master->random = hash_secret[0] ^ hash_secret[1] ? hash_secret[0] ^ hash_secret[1] : 1;
 	master->retry.fire = retry;
 	memcpy(master->known, net->ports, sizeof(master->known));

@@ -47,7 +47,7 @@ static inline bool mac_is_host(const uint8_t mac[6])
 
 enum route_kind {
 	ROUTE_LOCAL, /* an address of ours */
-	ROUTE_LINK,  /* destination is a neighbour */
+	ROUTE_LINK, /* destination is a neighbour */
 	ROUTE_GATEWAY,
 	ROUTE_KERNEL, /* kni_host: to the kernel twin of the port */
 };
@@ -75,15 +75,15 @@ struct address {
 	uint8_t family;
 	uint8_t sapool;
 	uint8_t silent;
-	uint8_t scope;		 /* 0 global, 253 link, 254 host as in rtnetlink */
+	uint8_t scope; /* 0 global, 253 link, 254 host as in rtnetlink */
 	uint32_t valid_lifetime; /* seconds from `added`, 0: for ever */
 	uint32_t preferred_lifetime;
 	uint64_t added; /* milliseconds of the master's clock */
 	char owner[NAME_SIZE];
 };
 
-struct route_table;	/* route.h: immutable, longest prefix first by binary search over disjoint ranges */
-struct address_table;	/* address.h: immutable hash table */
+struct route_table; /* route.h: immutable, longest prefix first by binary search over disjoint ranges */
+struct address_table; /* address.h: immutable hash table */
 struct neighbour_table; /* neighbour.h: (port, address) -> adjacency */
 
 /* What the workers read. One per process (tests: per test). */
@@ -100,11 +100,10 @@ struct net {
 	 * for a moment. */
 	uint32_t generation;
 	bool forwarding4, forwarding6; /* route packets that are for nobody here */
-	uint8_t ttl;		       /* of packets that we originate */
+	uint8_t ttl; /* of packets that we originate */
 };
 
-/* ---- reading, from any worker
- * ------------------------------------------------------------------------------------------ */
+/* ---- reading, from any worker ---- */
 
 /* Longest matching route, NULL when there is none. Addresses of ours, and the broadcast addresses of their
  * networks, are found as ROUTE_LOCAL. Between equal prefixes: ROUTE_KERNEL, ROUTE_LOCAL, ports that are up,
@@ -121,7 +120,7 @@ struct adjacency *neighbour_lookup(const struct net *net, uint16_t port, enum fa
 enum next_hop {
 	NEXT_HOP_FOUND, /* *adjacency and *mtu are set */
 	NEXT_HOP_LOCAL,
-	NEXT_HOP_KERNEL,     /* *port is set */
+	NEXT_HOP_KERNEL, /* *port is set */
 	NEXT_HOP_UNRESOLVED, /* *port and *address are set: what to ask the master for */
 	NEXT_HOP_NO_ROUTE,
 };
@@ -131,7 +130,7 @@ struct next_hop_answer {
 	union ip_addr address;
 	union ip_addr source; /* preferred source of the route, else an address of the port in the right
 				 scope, zero: none */
-	uint16_t mtu;	      /* of the route, else of the port */
+	uint16_t mtu; /* of the route, else of the port */
 	uint16_t port;
 };
 
@@ -139,8 +138,7 @@ struct next_hop_answer {
 enum next_hop next_hop_find(const struct net *net, enum family family, const union ip_addr *destination,
 			    struct next_hop_answer *answer);
 
-/* ---- ICMP, pure, on a worker
- * ------------------------------------------------------------------------------------------- */
+/* ---- ICMP, pure, on a worker ---- */
 
 /* Turns an echo request to an address of ours into its reply, in place (RFC 792, RFC 4443 4.2); false when it
  * is none. The caller finds the next hop. */
@@ -165,8 +163,7 @@ bool icmp_error_allowed(const struct packet *p);
 size_t icmp_error_build(const struct packet *p, enum icmp_error_kind kind, uint16_t mtu,
 			const union ip_addr *source, uint8_t ttl, uint8_t *buffer, size_t size);
 
-/* ---- the master's side
- * --------------------------------------------------------------------------------------------------- */
+/* ---- the master's side ---- */
 
 /* How the stack sends and lets go of packets; the master fills it in, tests too. */
 struct net_output {
@@ -184,7 +181,7 @@ struct net_limits {
 	uint32_t unresolved_queue; /* packets per neighbour; the oldest goes when there are more. 0: 128 */
 	uint32_t unresolved_total; /* packets over all neighbours, so that the unreachable cannot hold all
 				      buffers; 0: 4096 */
-	uint32_t reachable_ms;	   /* a confirmed neighbour is believed this long, on average; 0: 60 s */
+	uint32_t reachable_ms; /* a confirmed neighbour is believed this long, on average; 0: 60 s */
 	uint32_t max_neighbours; /* 0: 16384; at most 60000. The least useful one goes when there are more */
 };
 

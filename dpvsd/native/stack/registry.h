@@ -8,7 +8,7 @@
 /* First member of what is listed. */
 struct registry_entry {
 	struct registry_entry *chain; /* of the same bucket */
-	uint64_t id;		      /* grows; never used again */
+	uint64_t id; /* grows; never used again */
 	uint64_t hash;
 };
 

@@ -158,8 +158,8 @@ const struct route *route_table_lookup(const struct route_table *table, const un
 
 const struct route *route_lookup(const struct net *net, enum family family, const union ip_addr *destination)
 {
-	const struct route_table *table =
-	    family == FAMILY_IPV6 ? subscribe(net->routes6) : subscribe(net->routes4);
+	const struct route_table *table = family == FAMILY_IPV6 ? subscribe(net->routes6)
+								: subscribe(net->routes4);
 
 	return table ? route_table_lookup(table, destination) : NULL;
 }
@@ -348,8 +348,8 @@ static struct route_table *build(struct net_master *master, enum family family)
 		return NULL;
 	builder->master = master;
 	builder->family = family;
-	builder->candidates =
-	    memory_new((3 * master->addresses.count + master->routes.count) * sizeof(struct route_candidate));
+	builder->candidates = memory_new((3 * master->addresses.count + master->routes.count) *
+					 sizeof(struct route_candidate));
 	if (!builder->candidates)
 		goto out;
 	/* Static routes first: an explicit one goes before an equal one that came with an address. */
@@ -630,8 +630,8 @@ size_t net_routes_list(const struct net_master *master, uint64_t *cursor, struct
 			done = 0;
 		there = automatic_routes(&own->address, routes);
 		/* The broadcast address is not shown, nor a network that an older address brought. */
-		there =
-		    RTE_MIN(there, own->address.prefix < ip_bits((enum family)own->address.family) ? 2u : 1u);
+		there = RTE_MIN(there,
+				own->address.prefix < ip_bits((enum family)own->address.family) ? 2u : 1u);
 		if (done < there && (done == 0 || automatic_origin(master, &routes[done]) == own))
 			out[count++] = routes[done];
 		done++;

@@ -21,9 +21,9 @@ enum { ROUTE_NONE = UINT32_MAX }; /* a range without a route */
 struct route_table {
 	uint32_t range_count, route_count;
 	uint32_t family;
-	uint32_t *starts4;	 /* of IPv4, host order, ascending; the first is 0 */
+	uint32_t *starts4; /* of IPv4, host order, ascending; the first is 0 */
 	address_number *starts6; /* of IPv6 */
-	uint32_t *owners;	 /* by range: index of a route, ROUTE_NONE */
+	uint32_t *owners; /* by range: index of a route, ROUTE_NONE */
 	struct route *routes;
 };
 

@@ -5,7 +5,7 @@
 #include "../core/base.h"
 
 struct timer {
-	uint64_t due;	   /* milliseconds */
+	uint64_t due; /* milliseconds */
 	uint32_t position; /* in the heap + 1, 0: not set */
 	void (*fire)(void *context, struct timer *timer, uint64_t now_ms);
 };

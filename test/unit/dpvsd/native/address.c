@@ -35,8 +35,8 @@ static void against_a_list(void)
 
 		address.address.b[3] = (uint8_t)(check_random() % 64 + 1);
 		{
-			const struct address *found =
-			    address_lookup(&net, (enum family)address.family, &address.address);
+			const struct address *found = address_lookup(&net, (enum family)address.family,
+								     &address.address);
 			bool there = false;
 
 			for (unsigned int i = 0; i < count; i++)

@@ -1,4 +1,5 @@
-/* The connection table against a naive list: random opening, finding, closing, time-outs, both families, crowded buckets. */
+/* The connection table against a naive list: random opening, finding, closing, time-outs, both families,
+ * crowded buckets. */
 #include <netinet/in.h>
 
 #include "check.h"

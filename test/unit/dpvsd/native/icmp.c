@@ -253,7 +253,7 @@ static void not_about_everything(void)
 	CHECK(!allowed4(12, 255, IPPROTO_UDP));
 	CHECK(!allowed4(16, 239, IPPROTO_UDP)); /* to multicast, broadcast */
 	CHECK(!allowed4(16, 255, IPPROTO_UDP));
-	CHECK(!allowed4(7, 1, IPPROTO_UDP));   /* a later piece */
+	CHECK(!allowed4(7, 1, IPPROTO_UDP)); /* a later piece */
 	CHECK(allowed4(6, 0x20, IPPROTO_UDP)); /* the first one */
 	CHECK(!allowed4(0, 0x44, IPPROTO_UDP));
 	CHECK(!allowed4(0, 0x65, IPPROTO_UDP));

@@ -134,8 +134,9 @@ static void costs_the_same_when_nearly_full(void)
 		for (int i = 0; i < 1000000; i++)
 			local_port_give(local, local_port_take(local, 0, 0), 0);
 		clock_gettime(CLOCK_MONOTONIC, &to);
-		nanoseconds[full] =
-		    ((double)(to.tv_sec - from.tv_sec) * 1e9 + (double)(to.tv_nsec - from.tv_nsec)) / 1e6;
+		nanoseconds[full] = ((double)(to.tv_sec - from.tv_sec) * 1e9 +
+				     (double)(to.tv_nsec - from.tv_nsec)) /
+				    1e6;
 		local_address_free(local);
 	}
 	printf("take and give: %.1f ns empty, %.1f ns with one port free\n", nanoseconds[0], nanoseconds[1]);

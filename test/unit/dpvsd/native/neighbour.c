@@ -600,16 +600,16 @@ static void malformed_nd(void)
 		size_t at;
 		uint8_t value;
 	} wrong[] = {
-	    {21, 254},	/* hop limit */
-	    {55, 1},	/* code */
+	    {21, 254}, /* hop limit */
+	    {55, 1}, /* code */
 	    {62, 0xff}, /* target is multicast */
-	    {79, 0},	/* option without length */
-	    {79, 2},	/* option longer than the message */
-	    {80, 1},	/* a multicast MAC */
+	    {79, 0}, /* option without length */
+	    {79, 2}, /* option longer than the message */
+	    {80, 1}, /* a multicast MAC */
 	    {22, 0xff}, /* source is multicast */
 	    {14, 0x40}, /* not version 6 */
-	    {20, 6},	/* not ICMPv6 */
-	    {54, 133},	/* router solicitation */
+	    {20, 6}, /* not ICMPv6 */
+	    {54, 133}, /* router solicitation */
 	};
 
 	memcpy(message.mac, PEER, 6);

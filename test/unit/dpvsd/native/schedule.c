@@ -134,8 +134,8 @@ static void check_wrr_round(uint32_t count, uint64_t divisor, bool smooth)
 		if (at >= count)
 			break;
 		turns[at]++;
-		int64_t off =
-		    (int64_t)(turns[at] * total) - (int64_t)((i + 1) * (servers[at].weight / divisor));
+		int64_t off = (int64_t)(turns[at] * total) -
+			      (int64_t)((i + 1) * (servers[at].weight / divisor));
 
 		worst = RTE_MAX(worst, (uint64_t)(off < 0 ? -off : off));
 	}
@@ -512,8 +512,9 @@ static void every_scheduler_on_anything(void)
 
 		make_servers(count);
 		for (uint32_t i = 0; i < count; i++)
-			servers[i].weight =
-			    check_random() % 3 ? (uint32_t)(check_random() >> (check_random() % 64)) : 0;
+			servers[i].weight = check_random() % 3
+						? (uint32_t)(check_random() >> (check_random() % 64))
+						: 0;
 		struct schedule *schedule = make(kind, flags, count);
 
 		CHECK(schedule != NULL);
@@ -523,16 +524,16 @@ static void every_scheduler_on_anything(void)
 			any |= server_available(&servers[i]);
 		}
 		for (int pick = 0; pick < 20; pick++) {
-			struct schedule_question q =
-			    question_of((uint32_t)check_random(), check_random() % workers, workers);
+			struct schedule_question q = question_of((uint32_t)check_random(),
+								 check_random() % workers, workers);
 			struct server *server = schedule_pick(schedule, &cursor, &q);
 
 			if (server)
 				CHECK(server_available(server));
-			bool may_refuse =
-			    kind == SCHEDULER_OVF ||
-			    ((kind == SCHEDULER_SH || kind == SCHEDULER_MH || kind == SCHEDULER_DH) &&
-			     !(flags & SCHEDULE_FALLBACK));
+			bool may_refuse = kind == SCHEDULER_OVF ||
+					  ((kind == SCHEDULER_SH || kind == SCHEDULER_MH ||
+					    kind == SCHEDULER_DH) &&
+					   !(flags & SCHEDULE_FALLBACK));
 			if (!may_refuse)
 				CHECK_EQ(server != NULL, any);
 		}

@@ -200,9 +200,11 @@ static void client_lists(void)
 			/* Long and short prefixes, nested, at the ends of the space, also the whole of it. */
 			entries[i].prefix = check_random() % 50 ? bytes * 8 - check_random() % 24 : 0;
 			for (unsigned int b = 0; b < bytes; b++)
-				entries[i].address.b[b] =
-				    check_random() % 3 ? (b < bytes - 2 ? 0 : (uint8_t)(check_random() % 6))
-						       : 255;
+				entries[i].address.b[b] = check_random() % 3
+							      ? (b < bytes - 2
+								     ? 0
+								     : (uint8_t)(check_random() % 6))
+							      : 255;
 		}
 		struct client_list *list = client_list_new(family, entries, count);
 
