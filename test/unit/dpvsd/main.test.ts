@@ -239,6 +239,37 @@ describe('bin/dpvsd', function () {
     });
   });
 
+  it('understands every command of the systemd unit', async () => {
+    const unit = readFileSync(
+      fileURLToPath(new URL('../../../../conf/dpvsd.service', import.meta.url)),
+      'utf8',
+    );
+    const commands = [...unit.matchAll(/^(Exec\w+)=\S+\/bin\/dpvsd (.*)$/gm)];
+    assert.deepEqual(
+      commands.map(([, key]) => key),
+      ['ExecStartPre', 'ExecStart', 'ExecReload'],
+    );
+    // Nothing can be started in a folder that is not there, so that only the command line is put to the test.
+    const places: Record<string, string[]> = {
+      '/etc/dpvs.conf': [conf],
+      '/run/dpvs.pid': [join(folder, 'none', 'pid')],
+      '/run/dpvs.ipc': [join(folder, 'none', 'ipc')],
+      $EAL_OPTIONS: ['--', '--no-huge'],
+    };
+    const expected: Record<string, RegExp> = {
+      ExecStartPre: /^$/,
+      ExecStart: /^(dpvsd: .*(no file can be made in|is not built).*\n)+$/,
+      ExecReload: /^dpvsd: .*none\/ipc.*\n$/,
+    };
+    for (const [, key = '', line = ''] of commands) {
+      const { stderr } = await dpvsd(line.split(' ').flatMap((word) => places[word] ?? [word]));
+      const said = stderr
+        .split('\n')
+        .filter((one) => !one.includes(': warning: ') && !one.includes(': note: '));
+      assert.match(said.join('\n'), expected[key]!);
+    }
+  });
+
   it('reload says that nobody is there', async () => {
     const { status, stderr } = await dpvsd(['reload', '-c', conf, '-x', join(folder, 'ipc')]);
     assert.equal(status, 1);
