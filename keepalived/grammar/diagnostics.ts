@@ -43,12 +43,15 @@ export class Diagnostics {
   omitted = 0;
   #worst = 0;
   #missingParameter = false;
+  #truncated = false;
   /** Where the reader is; findings without an explicit place get this one. */
   place: () => { file: string; line: number } | undefined = () => undefined;
 
   report(kind: FindingKind, text: string, keyword?: string, place = this.place()): void {
     this.#worst = Math.max(this.#worst, findingKinds.indexOf(kind));
     if (kind === 'missing-parameter') this.#missingParameter = true;
+    if (kind === 'missing-close' || kind === 'unexpected-close' || kind === 'unmatched-quote')
+      this.#truncated = true;
     if (this.findings.length >= KEPT) {
       this.omitted++;
       return;
@@ -59,6 +62,11 @@ export class Diagnostics {
   /** A keyword without its argument: keepalived refuses to run such a file at all. */
   get unusable(): boolean {
     return this.#missingParameter;
+  }
+
+  /** Braces or quotes do not match, as in a file that somebody is still writing. */
+  get truncated(): boolean {
+    return this.#truncated;
   }
 
   /**

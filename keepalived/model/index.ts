@@ -14,20 +14,35 @@ export interface Model {
   bfd: BfdModel;
 }
 
+/** What the command line says to the sidecars. */
+export interface RunFlags {
+  /** `-X`: addresses go when a signal ends the process, even where they would stay. */
+  releaseVips: boolean;
+  /** `-V`: addresses and routes stay at the end. */
+  dontReleaseVrrp: boolean;
+  /** `-I`: virtual servers stay at the end. */
+  dontReleaseIpvs: boolean;
+  /** `-a`: log all addresses that come and go. */
+  addressMonitoring: boolean;
+}
+
 /** What the VRRP process gets. */
 export interface VrrpPart {
   global: Global;
   vrrp: VrrpModel;
+  run?: RunFlags;
 }
 
 /** What the health checker gets. */
 export interface HealthcheckPart {
   global: Global;
   loadBalancing: LoadBalancing;
+  run?: RunFlags;
 }
 
 /** What the BFD process gets. */
 export interface BfdPart {
   global: Global;
   bfd: BfdModel;
+  run?: RunFlags;
 }

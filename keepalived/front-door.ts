@@ -1,0 +1,460 @@
+import {
+  copyFileSync,
+  existsSync,
+  type FSWatcher,
+  mkdirSync,
+  readFileSync,
+  unlinkSync,
+  watch,
+  writeFileSync,
+} from 'node:fs';
+import { hostname, release } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { systemClock } from '../lib/clock.js';
+import type { Log } from '../lib/log.js';
+import { type DumpSource, dumpFile } from './dump-files.js';
+import { format } from './grammar/diagnostics.js';
+import type { LogTarget } from './logging.js';
+import type { Model, RunFlags } from './model/index.js';
+import type { Script } from './model/script.js';
+import { runScript } from './notify/script.js';
+import type { Options } from './options.js';
+import { type Parsed, parse } from './parse.js';
+import { type PidFileOf, pidFile, RUN_FOLDER } from './pid-files.js';
+import { readReloadTime } from './reload-time.js';
+import { removeFile, writeSafely } from './safe-file.js';
+import type { DumpKind, SidecarName } from './sidecar.js';
+import { Supervisor } from './supervisor.js';
+import { notifySystemd } from './systemd.js';
+import { UPSTREAM_VERSION, VERSION } from './version.js';
+import { writeModel } from './write.js';
+
+/** A sidecar as the front door knows it. */
+interface Kind {
+  name: SidecarName;
+  title: string;
+  program: string;
+  /** Whether the configuration has work for it. */
+  wanted(model: Model, options: Options): boolean;
+  part(model: Model, run: RunFlags): unknown;
+}
+
+const compiled = join(dirname(fileURLToPath(import.meta.url)), '..');
+
+/** `-P` and `-C` choose one of the two parts; both or none of them means both. */
+function only(options: Options, part: 'vrrp' | 'checker'): boolean {
+  return options.vrrp === options.checker || options[part];
+}
+
+const kinds: Kind[] = [
+  {
+    name: 'bfd',
+    title: 'BFD',
+    program: join(compiled, 'bfd', 'main.js'),
+    wanted: (model, options) => !options.noBfd && (options.all || model.bfd.sessions.length > 0),
+    part: (model, run) => ({ global: model.global, bfd: model.bfd, run }),
+  },
+  {
+    name: 'healthcheck',
+    title: 'Healthcheck',
+    program: join(compiled, 'healthcheck', 'main.js'),
+    wanted: (model, options) =>
+      only(options, 'checker') && (options.all || model.loadBalancing.virtualServers.length > 0),
+    part: (model, run) => ({ global: model.global, loadBalancing: model.loadBalancing, run }),
+  },
+  {
+    name: 'vrrp',
+    title: 'VRRP',
+    program: join(compiled, 'vrrp', 'main.js'),
+    wanted: (model, options) =>
+      only(options, 'vrrp') &&
+      (options.all ||
+        model.vrrp.instances.length > 0 ||
+        model.vrrp.staticAddresses.length + model.vrrp.staticRoutes.length + model.vrrp.staticRules.length >
+          0),
+    part: (model, run) => ({ global: model.global, vrrp: model.vrrp, run }),
+  },
+];
+
+/** Parts that the command line switches off. */
+export function partsOff(options: Options): ('vrrp' | 'checker' | 'bfd')[] {
+  return [
+    ...(only(options, 'vrrp') ? [] : (['vrrp'] as const)),
+    ...(only(options, 'checker') ? [] : (['checker'] as const)),
+    ...(options.noBfd ? (['bfd'] as const) : []),
+  ];
+}
+
+/** Reads the configuration that the command line names. */
+export function parseFor(options: Options): Parsed {
+  const parsed = parse(options.file, {
+    ...(options.configId === undefined ? {} : { configId: options.configId }),
+    ...(options.dialect === undefined ? {} : { dialect: options.dialect }),
+    checkIncludes: options.checkIncludes,
+    off: partsOff(options),
+  });
+  if (options.namespace !== undefined) {
+    parsed.model.global.netNamespace = options.namespace;
+    parsed.model.global.usePidDir = true;
+  }
+  return parsed;
+}
+
+export interface FrontDoorOptions {
+  options: Options;
+  log: Log;
+  logTarget: LogTarget;
+  /** All parts run for the first time. */
+  onStarted?: () => void;
+  /** What ends the process when all is done. */
+  exit: (code: number) => void;
+}
+
+/**
+ * The parent of the suite: holds the model, runs the sidecars, reloads, dumps, ends. Everything that can be wrong with a new
+ * configuration is found before anything of the old one is given up.
+ */
+export class FrontDoor {
+  readonly #options: Options;
+  readonly #log: Log;
+  readonly #logTarget: LogTarget;
+  readonly #exit: (code: number) => void;
+  readonly #onStarted: () => void;
+  #model: Model;
+  #generation = 0;
+  #applied = new Map<SidecarName, number>();
+  #sidecars = new Map<SidecarName, Supervisor<unknown>>();
+  #pidFiles = new Map<PidFileOf, string>();
+  #reloading: Promise<void> | undefined;
+  #reloadAgain = false;
+  #stopping = false;
+  #started = false;
+  #reloadTimer: NodeJS.Timeout | undefined;
+  #reloadWatch: FSWatcher | undefined;
+
+  constructor(model: Model, { options, log, logTarget, onStarted, exit }: FrontDoorOptions) {
+    this.#model = model;
+    this.#options = options;
+    this.#log = log;
+    this.#logTarget = logTarget;
+    this.#onStarted = onStarted ?? (() => {});
+    this.#exit = exit;
+  }
+
+  /** Starts everything. */
+  async start(): Promise<void> {
+    const { global } = this.#model;
+    if (global.umask !== undefined && this.#options.umask === undefined) process.umask(global.umask);
+    this.#writePid('parent', process.pid);
+    if (global.startupScript)
+      await this.#ownScript('startup', global.startupScript, global.startupScriptTimeout);
+    if (this.#stopping) return;
+    this.#handOver();
+    this.#watchReloadTime();
+    if (this.#sidecars.size === 0) {
+      this.#log.warning('Warning - keepalived has no configuration to run');
+      this.#complete();
+    }
+  }
+
+  /** HUP: reads everything anew and takes it over, or says why not and changes nothing. */
+  reload(): void {
+    if (this.#stopping) return;
+    if (this.#reloading) {
+      // One reload after this one is enough, however many were asked for.
+      this.#reloadAgain = true;
+      return;
+    }
+    this.#reloading = this.#reload().finally(() => {
+      this.#reloading = undefined;
+      if (this.#reloadAgain) {
+        this.#reloadAgain = false;
+        this.reload();
+      }
+    });
+  }
+
+  async #reload(): Promise<void> {
+    this.#log.info('Reloading ...');
+    notifySystemd('RELOADING=1', `MONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`, 'STATUS=Reloading');
+    const refused = this.#takeOver();
+    if (refused) this.#log.error(`Configuration not reloaded, everything stays as it is: ${refused}`);
+    else this.#watchReloadTime();
+    notifySystemd('READY=1', `STATUS=${refused ? 'Running (the last reload was refused)' : 'Running'}`);
+  }
+
+  /** @returns why the new configuration cannot be taken; undefined when it is in force */
+  #takeOver(): string | undefined {
+    const old = this.#model.global;
+    const busy = this.#reloadFile();
+    let parsed: Parsed;
+    try {
+      if (busy) writeFileSync(busy, '');
+      this.#saveConfiguration('before');
+      parsed = parseFor(this.#options);
+    } catch (error) {
+      return (error as Error).message;
+    } finally {
+      if (busy) removeFile(busy);
+    }
+    const { diagnostics, model } = parsed;
+    this.#logFindings(parsed);
+    if (!parsed.found) return `${this.#options.file} cannot be read`;
+    if (diagnostics.unusable) return 'a keyword has no argument';
+    if (diagnostics.truncated) return 'braces or quotes do not match: the file looks incomplete';
+    if (old.reloadCheckConfig !== undefined) {
+      const code = diagnostics.exitCode('upstream');
+      if (code !== 0) {
+        try {
+          writeFileSync(old.reloadCheckConfig, `${diagnostics.findings.map(format).join('\n')}\n`);
+        } catch (error) {
+          this.#log.warning(`reload_check_config: ${(error as Error).message}`);
+        }
+        return `reload_check_config: the check found errors (${code})`;
+      }
+    }
+    for (const [key, keyword] of [
+      ['netNamespace', 'net_namespace'],
+      ['netNamespaceIpvs', 'net_namespace_ipvs'],
+      ['instance', 'instance'],
+      ['nftables', 'nftables'],
+      ['tmpConfigDirectory', 'tmp_config_directory'],
+      ['disableLocalIgmp', 'disable_local_igmp'],
+    ] as const) {
+      if (old[key] !== model.global[key])
+        return `${keyword} cannot be changed by a reload, only by a restart`;
+    }
+    this.#model = model;
+    this.#handOver();
+    this.#saveConfiguration('after');
+    return undefined;
+  }
+
+  #reloadFile(): string | undefined {
+    const name = this.#model.global.reloadFile;
+    return name === '' ? join(RUN_FOLDER, 'keepalived.reload') : name;
+  }
+
+  /** `config_save_dir`: for the study of what a reload did. */
+  #saveConfiguration(when: 'before' | 'after'): void {
+    const folder = this.#model.global.configSaveDir;
+    if (folder === undefined) return;
+    try {
+      mkdirSync(folder, { recursive: false });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
+        this.#log.warning(`config_save_dir: ${(error as Error).message}`);
+        return;
+      }
+    }
+    const stem = join(folder, `${basename(this.#options.file)}.${this.#generation}.${when}`);
+    try {
+      copyFileSync(this.#options.file, `${stem}.conf`);
+      writeFileSync(`${stem}.model`, writeModel(this.#model));
+    } catch (error) {
+      this.#log.warning(`config_save_dir: ${(error as Error).message}`);
+    }
+  }
+
+  #logFindings(parsed: Parsed): void {
+    for (const finding of parsed.diagnostics.findings) this.#log.info(format(finding));
+    if (parsed.diagnostics.omitted > 0) this.#log.info(`... and ${parsed.diagnostics.omitted} more findings`);
+  }
+
+  /** Gives each sidecar its part; starts those that are needed now, ends those that are not any more. */
+  #handOver(): void {
+    this.#generation++;
+    const generation = this.#generation;
+    for (const kind of kinds) {
+      const wanted = kind.wanted(this.#model, this.#options);
+      const running = this.#sidecars.get(kind.name);
+      if (!wanted) {
+        if (running) {
+          this.#sidecars.delete(kind.name);
+          void running.stop(this.#model.global.childWaitTime).then(() => this.#removePid(kind.name));
+        }
+        continue;
+      }
+      if (!existsSync(kind.program)) {
+        this.#log.error(`${kind.title} is configured, but ${kind.program} is not there: it does not run`);
+        continue;
+      }
+      const sidecar = running ?? this.#sidecar(kind);
+      this.#sidecars.set(kind.name, sidecar);
+      sidecar.apply(kind.part(this.#model, this.#runFlags()), generation);
+    }
+  }
+
+  #runFlags(): RunFlags {
+    const { releaseVips, dontReleaseVrrp, dontReleaseIpvs, addressMonitoring } = this.#options;
+    return { releaseVips, dontReleaseVrrp, dontReleaseIpvs, addressMonitoring };
+  }
+
+  #sidecar(kind: Kind): Supervisor<unknown> {
+    return new Supervisor<unknown>({
+      name: kind.name,
+      title: kind.title,
+      program: kind.program,
+      log: this.#log,
+      logTarget: this.#logTarget,
+      clock: systemClock,
+      dontRespawn: this.#options.dontRespawn,
+      onStarted: (pid) => this.#writePid(kind.name, pid),
+      onApplied: (generation, error) => {
+        if (error !== undefined)
+          this.#log.error(`${kind.title} child process did not take the configuration: ${error}`);
+        this.#applied.set(kind.name, generation);
+        const all = [...this.#sidecars.keys()].every(
+          (name) => (this.#applied.get(name) ?? 0) >= this.#generation,
+        );
+        if (all) this.#complete();
+      },
+      onLost: (code) => void this.stop(`the end of ${kind.title}`, code || 1),
+    });
+  }
+
+  #complete(): void {
+    if (this.#started) return;
+    this.#started = true;
+    this.#log.info('Startup complete');
+    notifySystemd('READY=1', 'STATUS=Running', `MAINPID=${process.pid}`);
+    this.#onStarted();
+  }
+
+  #writePid(of: PidFileOf, pid: number): void {
+    const path = pidFile(of, this.#options, this.#model.global);
+    try {
+      writeSafely(path, `${pid}\n`);
+      this.#pidFiles.set(of, path);
+    } catch (error) {
+      this.#log.error(`pid file ${path}: ${(error as Error).message}`);
+    }
+  }
+
+  #removePid(of: PidFileOf): void {
+    const path = this.#pidFiles.get(of);
+    if (path !== undefined) removeFile(path);
+    this.#pidFiles.delete(of);
+  }
+
+  /** Runs `startup_script` or `shutdown_script` to its end. */
+  async #ownScript(what: 'startup' | 'shutdown', script: Script, timeout: number): Promise<void> {
+    const result = await runScript(script, [], { timeout }, this.#model.global, this.#log);
+    if (result.timedOut)
+      this.#log.error(`${what}_script took longer than ${timeout / 1000} seconds and was ended`);
+    else if (result.code !== 0)
+      this.#log.error(`${what}_script failed (${result.error ?? result.signal ?? `exit ${result.code}`})`);
+  }
+
+  /** Writes the dumps that a signal asks for. */
+  async dump(kind: DumpKind): Promise<void> {
+    const { global } = this.#model;
+    const write = (source: DumpSource, text: string) => {
+      if (text === '') return;
+      const path = dumpFile(kind, source, global);
+      try {
+        writeSafely(path, text);
+        this.#log.info(
+          `Printing ${kind} of ${source} process for process(${process.pid}) on signal to ${path}`,
+        );
+      } catch (error) {
+        this.#log.error(`dump ${path}: ${(error as Error).message}`);
+      }
+    };
+    if (kind === 'data') write('parent', this.describe());
+    await Promise.all(
+      [...this.#sidecars.values()].map(async (sidecar) => write(sidecar.name, await sidecar.dump(kind))),
+    );
+  }
+
+  /** The parent's own state, for `keepalived_parent.data`. */
+  describe(): string {
+    const lines = [
+      '------< Global definitions >------',
+      ` Keepalived ${UPSTREAM_VERSION} (dpvs-ha ${VERSION})`,
+      ` Configuration file = ${this.#options.file}`,
+      ` Config id = ${this.#options.configId ?? hostname().split('.')[0]}`,
+      ` Kernel = ${release()}`,
+      ` Parent pid = ${process.pid}`,
+      ` Generation = ${this.#generation}`,
+      '------< Child processes >------',
+    ];
+    for (const [name, sidecar] of this.#sidecars) {
+      lines.push(` ${name}: pid ${sidecar.pid ?? 'none'}, generation ${this.#applied.get(name) ?? 0}`);
+    }
+    return `${lines.join('\n')}\n------< Configuration as understood >------\n${writeModel(this.#model)}`;
+  }
+
+  /** Ends everything in order: sidecars (each gets `child_wait_time`), shutdown script, pid files. */
+  async stop(why: string, code = 0): Promise<void> {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    this.#log.info(`Stopping (${why})`);
+    notifySystemd('STOPPING=1', 'STATUS=Stopping');
+    clearTimeout(this.#reloadTimer);
+    this.#reloadWatch?.close();
+    const { global } = this.#model;
+    await Promise.all([...this.#sidecars.values()].map((sidecar) => sidecar.stop(global.childWaitTime)));
+    if (global.shutdownScript)
+      await this.#ownScript('shutdown', global.shutdownScript, global.shutdownScriptTimeout);
+    for (const of of [...this.#pidFiles.keys()]) this.#removePid(of);
+    this.#log.info(`Stopped Keepalived v${UPSTREAM_VERSION}`);
+    this.#exit(code);
+  }
+
+  /** `reload_time_file`: reload at the time that stands in it, whenever the file appears or changes. */
+  #watchReloadTime(): void {
+    clearTimeout(this.#reloadTimer);
+    this.#reloadWatch?.close();
+    this.#reloadWatch = undefined;
+    const path = this.#model.global.reloadTimeFile;
+    if (path === undefined) return;
+    const schedule = () => {
+      clearTimeout(this.#reloadTimer);
+      let text: string;
+      try {
+        text = readFileSync(path, 'utf8');
+      } catch {
+        return;
+      }
+      const at = readReloadTime(text, new Date());
+      if (at === undefined) {
+        this.#log.warning(
+          `reload_time_file ${path}: no time to come in '${(text.split('\n')[0] as string).slice(0, 40)}'`,
+        );
+        return;
+      }
+      this.#log.info(`Reload scheduled for ${new Date(at).toISOString()}`);
+      const wait = () => {
+        const left = at - Date.now();
+        // Timers of more than 24 days overflow; long ones are looked at again.
+        this.#reloadTimer = setTimeout(
+          left > 86_400_000 ? wait : due,
+          Math.min(Math.max(0, left), 86_400_000),
+        );
+        this.#reloadTimer.unref();
+      };
+      const due = () => {
+        if (!this.#model.global.reloadRepeat) {
+          try {
+            unlinkSync(path);
+          } catch {
+            // Somebody was faster.
+          }
+        }
+        this.reload();
+      };
+      wait();
+    };
+    try {
+      this.#reloadWatch = watch(dirname(path), { persistent: false }, (_event, name) => {
+        if (name === basename(path)) schedule();
+      });
+    } catch (error) {
+      this.#log.warning(`reload_time_file: ${(error as Error).message}: no reload will be scheduled`);
+      return;
+    }
+    schedule();
+  }
+}
