@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { parseConf } from '../../../dpvsd/conf/parse.js';
 import { readMachine } from '../../../dpvsd/machine.js';
 import { makePlan } from '../../../dpvsd/plan/plan.js';
@@ -108,6 +110,22 @@ describe('settings for the native process', () => {
     }
     assert.equal(lines.filter((line) => line.startsWith('tcp.timeout.')).length, 12);
     assert.equal(lines.filter((line) => line.startsWith('udp.timeout.')).length, 3);
+  });
+
+  it('have names that the native process knows', () => {
+    const source = readFileSync(
+      fileURLToPath(new URL('../../../../dpvsd/native/settings.c', import.meta.url)),
+      'utf8',
+    );
+    const known = new Set([...source.matchAll(/"([^"\n]*)"/g)].map(([, text]) => text));
+    for (const { name, value } of settings(confText())) {
+      const state = /^((?:tcp|udp)\.timeout\.)(\w+)$/.exec(name);
+      for (const word of state ? state.slice(1) : [name]) assert.ok(known.has(word), `${name}: ${word}`);
+      if (name !== 'port' && name !== 'worker') continue;
+      // Behind the number: pairs of key and value.
+      const words = value.split(' ').slice(1);
+      for (let i = 0; i < words.length; i += 2) assert.ok(known.has(words[i]!), `${name}: ${words[i]}`);
+    }
   });
 
   it('leave out what is switched off', () => {
