@@ -45,22 +45,21 @@ export class OptionTable {
   parse(args: readonly string[]): Words {
     const options: GivenOption[] = [];
     const rest: string[] = [];
-    for (let i = 0; i < args.length; i++) {
+    let i = 0;
+    const following = (spec: OptionSpec): string | undefined => {
+      const next = args[i + 1];
+      if (spec.argument === 'optional' && (next === undefined || next.startsWith('-'))) return undefined;
+      i++;
+      return next;
+    };
+    for (; i < args.length; i++) {
       const word = args[i]!;
-      const following = (spec: OptionSpec): string | undefined => {
-        const next = args[i + 1];
-        if (spec.argument === 'required' || (next !== undefined && !next.startsWith('-'))) {
-          i++;
-          return next;
-        }
-        return undefined;
-      };
       if (word === '--') {
         rest.push(...args.slice(i + 1));
         break;
       }
       if (word.startsWith('--')) options.push(this.#longOption(word, following));
-      else if (word.startsWith('-') && word.length > 1) options.push(...this.#bundle(word, following));
+      else if (word.startsWith('-') && word.length > 1) this.#bundle(word, following, options);
       else rest.push(word);
     }
     return { options, rest };
@@ -81,19 +80,19 @@ export class OptionTable {
     return checked({ long: spec.long, typed, value }, spec);
   }
 
-  *#bundle(word: string, following: (spec: OptionSpec) => string | undefined): Generator<GivenOption> {
+  #bundle(word: string, following: (spec: OptionSpec) => string | undefined, options: GivenOption[]): void {
     for (let at = 1; at < word.length; at++) {
       const typed = `-${word[at]}`;
       const spec = this.#short.get(word[at]!);
       if (!spec) throw new UsageError(`unknown option ${typed}${word.length > 2 ? ` in ${word}` : ''}`);
       if (!spec.argument) {
-        yield { long: spec.long, typed, value: undefined };
+        options.push({ long: spec.long, typed, value: undefined });
         continue;
       }
       let attached = word.slice(at + 1);
       if (attached.startsWith('=')) attached = attached.slice(1);
       const value = attached === '' ? following(spec) : attached;
-      yield checked({ long: spec.long, typed, value }, spec);
+      options.push(checked({ long: spec.long, typed, value }, spec));
       return;
     }
   }

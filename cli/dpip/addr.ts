@@ -37,12 +37,17 @@ export const addr: DpipObject = {
         ]);
       }
       return async (context) => {
-        const rows = await context.client.list(Table.TABLE_ADDRESSES, 'address', { device });
+        const [rows, locals] = await Promise.all([
+          context.client.list(Table.TABLE_ADDRESSES, 'address', { device }),
+          context.client.list(Table.TABLE_LOCAL_ADDRESSES, 'localAddress', { device }),
+        ]);
+        // As in a flush of both families: local addresses go with their services.
+        const kept = new Set(locals.map(({ local }) => addressText(local?.address ?? Buffer.alloc(0))));
+        const chosen = rows.filter(inFamily(globals.family)).flatMap(({ address }) => address ?? []);
         await apply(
-          rows.filter(inFamily(globals.family)).map(({ address }) => ({
-            verb: Verb.VERB_DELETE,
-            object: { $case: 'address', value: address! },
-          })),
+          chosen
+            .filter(({ address }) => !kept.has(addressText(address)))
+            .map((value) => ({ verb: Verb.VERB_DELETE, object: { $case: 'address', value } })),
         )(context);
       };
     }

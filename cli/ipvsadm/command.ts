@@ -80,7 +80,12 @@ class Given {
   }
   /** The options of these that are there. */
   among(names: readonly string[]): GivenOption[] {
-    return names.flatMap((name) => this.#options.get(name) ?? []);
+    const found: GivenOption[] = [];
+    for (const name of names) {
+      const option = this.#options.get(name);
+      if (option) found.push(option);
+    }
+    return found;
   }
   all(): Iterable<GivenOption> {
     return this.#options.values();
@@ -155,11 +160,21 @@ function interpret(spec: CommandSpec, given: Given, words: Words): Command {
   }
 }
 
+const allowedOptions = new Map(
+  commandSpecs.map((spec) => [
+    spec.long,
+    new Set<string>([
+      ...(spec.needs ?? []),
+      ...(spec.takes ?? []),
+      ...(spec.service === 'none' ? [] : [...serviceOptions, 'ipv6']),
+    ]),
+  ]),
+);
+
 function checkOptions(spec: CommandSpec, given: Given): void {
-  const allowed = new Set<string>([...(spec.needs ?? []), ...(spec.takes ?? [])]);
-  if (spec.service !== 'none') for (const name of [...serviceOptions, 'ipv6']) allowed.add(name);
+  const allowed = allowedOptions.get(spec.long);
   for (const option of given.all()) {
-    if (!allowed.has(option.long)) throw new UsageError(`${option.typed} does not go with --${spec.long}`);
+    if (!allowed?.has(option.long)) throw new UsageError(`${option.typed} does not go with --${spec.long}`);
   }
   for (const need of spec.needs ?? []) {
     if (!given.has(need)) throw new UsageError(`--${spec.long} needs --${need}`);
@@ -180,7 +195,17 @@ function givenService(spec: CommandSpec, given: Given): ServiceKey | undefined {
     }
     return undefined;
   }
-  return parseServiceKey(option.long, option.value ?? '', given.has('ipv6'));
+  return recentKey(option.long, option.value ?? '', given.has('ipv6'));
+}
+
+let recent: { option: string; text: string; ipv6: boolean; key: ServiceKey } | undefined;
+
+/** In a long restore nearly every line names the service of the line before. */
+function recentKey(option: string, text: string, ipv6: boolean): ServiceKey {
+  if (recent?.text !== text || recent.option !== option || recent.ipv6 !== ipv6) {
+    recent = { option, text, ipv6, key: parseServiceKey(option, text, ipv6) };
+  }
+  return recent.key;
 }
 
 function listOptions(given: Given): ListOptions {

@@ -1,4 +1,3 @@
-import { createInterface } from 'node:readline';
 import { type DpvsdClient, DpvsdError, type OperationInput } from '../../dpvsd/client.js';
 import { UsageError } from '../usage.js';
 import { Operations } from './changes.js';
@@ -56,27 +55,48 @@ export function splitWords(line: string): string[] {
   return words;
 }
 
+/** The lines of a stream of text. */
+async function* linesOf(input: AsyncIterable<string | Buffer>): AsyncGenerator<string[]> {
+  const decoder = new TextDecoder();
+  let rest = '';
+  for await (const chunk of input) {
+    const lines = (
+      rest + (typeof chunk === 'string' ? chunk : decoder.decode(chunk, { stream: true }))
+    ).split('\n');
+    rest = lines.pop() ?? '';
+    yield lines;
+  }
+  if (rest !== '') yield [rest];
+}
+
 /** Reads every line before anything is sent, so that a mistyped line changes nothing. @throws RestoreError */
-async function readChanges(input: NodeJS.ReadableStream): Promise<NumberedChange[]> {
+async function readChanges(input: AsyncIterable<string | Buffer>): Promise<NumberedChange[]> {
   const changes: NumberedChange[] = [];
   let line = 0;
-  for await (const text of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
-    line++;
-    try {
-      const words = splitWords(text);
-      // Scripts of ipvsadm commands can be fed as they are.
-      if (words[0] === 'ipvsadm' || words[0]?.endsWith('/ipvsadm')) words.shift();
-      if (words.length === 0) continue;
-      const { command } = parseCommandLine(words);
-      if (command.kind !== 'change')
-        throw new UsageError(`'${text.trim()}' changes nothing, it cannot be restored`);
-      changes.push({ line, change: command.change });
-    } catch (error) {
-      if (error instanceof UsageError) throw new RestoreError(line, error, 0);
-      throw error;
+  for await (const lines of linesOf(input)) {
+    for (const text of lines) {
+      line++;
+      try {
+        const change = changeOf(text);
+        if (change) changes.push({ line, change });
+      } catch (error) {
+        if (error instanceof UsageError) throw new RestoreError(line, error, 0);
+        throw error;
+      }
     }
   }
   return changes;
+}
+
+function changeOf(text: string): Change | undefined {
+  const words = splitWords(text);
+  // Scripts of ipvsadm commands can be fed as they are.
+  if (words[0] === 'ipvsadm' || words[0]?.endsWith('/ipvsadm')) words.shift();
+  if (words.length === 0) return undefined;
+  const { command } = parseCommandLine(words);
+  if (command.kind !== 'change')
+    throw new UsageError(`'${text.trim()}' changes nothing, it cannot be restored`);
+  return command.change;
 }
 
 export interface Restored {
@@ -92,7 +112,7 @@ export interface Restored {
  */
 export async function restore(
   client: DpvsdClient,
-  input: NodeJS.ReadableStream,
+  input: AsyncIterable<string | Buffer>,
   progress: (done: number, of: number) => void = () => {},
 ): Promise<Restored> {
   const changes = await readChanges(input);

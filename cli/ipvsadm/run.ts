@@ -30,7 +30,7 @@ import { readVirtualServers, type VirtualServer } from './table.js';
 import { usage } from './usage-text.js';
 
 export interface Surroundings {
-  stdin: NodeJS.ReadableStream;
+  stdin: AsyncIterable<string | Buffer>;
   stdout: Sink;
   stderr: Sink & { isTTY?: boolean };
   /** Connects to the instance that the environment selects. */
