@@ -99,7 +99,12 @@ async function start(options: Options, conf: Conf, machine: Machine, eal: string
     reload: [process.execPath, process.argv[1] ?? '', 'reload', '-c', path, '-x', options.ipc],
   });
   try {
-    return await become(nativeProgram, plan.eal, settingsText(settings), { conf: path, eal, settings });
+    return await become(nativeProgram, plan.eal, settingsText(settings), {
+      conf: path,
+      eal,
+      settings,
+      allowed: machine.allowed,
+    });
   } catch (error) {
     complain(
       `${nativeProgram} cannot be started: ${error instanceof Error ? error.message : error}: build it anew with "npm run build"`,
@@ -123,7 +128,8 @@ async function reload(options: Options, conf: Conf, machine: Machine, eal: strin
     try {
       const started = readStarted(client.greeting.pid);
       const words = eal.length > 0 ? eal : (started?.eal ?? []);
-      const { plan, problems } = makePlan(conf, machine, words, { running: true });
+      const allowed = started?.allowed ?? machine.cpus.map((cpu) => cpu.id);
+      const { plan, problems } = makePlan(conf, { ...machine, allowed }, words, { running: true });
       const outcome = compare(await runningSettings(client, started), conf, plan);
       await send(client, outcome);
       for (const change of outcome.change) say(1, `changed: ${describe(change)}\n`);

@@ -11,6 +11,8 @@ export interface Started {
   /** What stood behind `--` on the command line. */
   eal: string[];
   settings: Setting[];
+  /** CPUs that it might use. Its children, a reload among them, inherit the master's CPU alone. */
+  allowed: number[];
 }
 
 /**

@@ -14,7 +14,7 @@ function becomeShell(
   const program = `
     const { become } = await import(${JSON.stringify(module)});
     process.stdout.write('node ' + process.pid + '\\n');
-    await become('/bin/sh', ['-c', ${JSON.stringify(script)}], ${JSON.stringify(settings)}, { conf: '/c', eal: ['-v'], settings: [{ name: 'a', value: 'b' }] });
+    await become('/bin/sh', ['-c', ${JSON.stringify(script)}], ${JSON.stringify(settings)}, { conf: '/c', eal: ['-v'], settings: [{ name: 'a', value: 'b' }], allowed: [0] });
   `;
   const done = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
     input,
@@ -72,7 +72,7 @@ describe('becoming the native process', function () {
   it('leaves a note of what it was started with, for as long as the process runs', async () => {
     const program = `
       const { become } = await import(${JSON.stringify(module)});
-      const started = { conf: '/etc/ä.conf', eal: ['-m', '5'], settings: [{ name: 'a', value: 'b c' }] };
+      const started = { conf: '/etc/ä.conf', eal: ['-m', '5'], settings: [{ name: 'a', value: 'b c' }], allowed: [0, 1] };
       await become('/bin/sh', ['-c', 'echo ready; read -r line'], '', started);
     `;
     const child = spawn(process.execPath, ['--input-type=module', '-e', program]);
@@ -82,6 +82,7 @@ describe('becoming the native process', function () {
         conf: '/etc/ä.conf',
         eal: ['-m', '5'],
         settings: [{ name: 'a', value: 'b c' }],
+        allowed: [0, 1],
       });
     } finally {
       child.stdin.end('\n');
@@ -93,7 +94,7 @@ describe('becoming the native process', function () {
   it('says why it cannot', () => {
     const program = `
       const { become } = await import(${JSON.stringify(module)});
-      await become('/nonexistent', [], '', { conf: '/c', eal: [], settings: [] }).catch((error) => console.log(error.message));
+      await become('/nonexistent', [], '', { conf: '/c', eal: [], settings: [], allowed: [] }).catch((error) => console.log(error.message));
     `;
     const done = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
       encoding: 'utf8',

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Finding } from '../../../dpvsd/doctor/finding.js';
 import { STARTED } from '../../../dpvsd/started.js';
 import { close, memfdCreate } from '../../../lib/libc.js';
+import { skipBecause } from '../../runner/skip.js';
 import { FakeDpvsd } from './fake-dpvsd.js';
 
 const program = fileURLToPath(new URL('../../../../bin/dpvsd', import.meta.url));
@@ -18,9 +19,14 @@ interface Outcome {
 }
 
 /** Runs bin/dpvsd without blocking this process, in which the fake dataplane answers. */
-function dpvsd(args: string[], environment: Record<string, string> = {}): Promise<Outcome> {
+function dpvsd(
+  args: string[],
+  environment: Record<string, string> = {},
+  by: string[] = [],
+): Promise<Outcome> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [program, ...args], { env: { ...process.env, ...environment } });
+    const [command = '', ...rest] = [...by, process.execPath, program, ...args];
+    const child = spawn(command, rest, { env: { ...process.env, ...environment } });
     const outcome: Outcome = { status: null, stdout: '', stderr: '' };
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       outcome.stdout += text;
@@ -216,7 +222,7 @@ describe('bin/dpvsd', function () {
       ];
       const note = memfdCreate(STARTED);
       try {
-        writeSync(note, JSON.stringify({ conf, eal: ['--vdev', 'net_null7'], settings }), 0);
+        writeSync(note, JSON.stringify({ conf, eal: ['--vdev', 'net_null7'], settings, allowed: [0, 1] }), 0);
         running.tables.settings.clear();
         running.tables.settings.set('ip4.ttl', '64');
         write('netif_defs {\n device dpdk0 {\n mtu 9000\n rx {\n queue_number 1\n }\n }\n}\n');
@@ -227,6 +233,18 @@ describe('bin/dpvsd', function () {
       } finally {
         close(note);
       }
+    });
+
+    it('reload is not misled by the CPU that the master handed on to it', async function () {
+      if (cpus().length < 2) skipBecause(this, 'needs two CPUs');
+      running.tables.settings.set('ip4.ttl', '64');
+      write(`${good}worker_defs {\n worker w {\n cpu_id 1\n port dpdk0 {\n rx_queue_ids 0\n }\n }\n}\n`);
+      const { status, stdout, stderr } = await dpvsd(['reload', '-c', conf, '-x', running.path], {}, [
+        'taskset',
+        '-c',
+        '0',
+      ]);
+      assert.deepEqual([status, stdout, stderr], [0, 'nothing has changed\n', '']);
     });
 
     it('reload changes nothing when the file has a mistake', async () => {
