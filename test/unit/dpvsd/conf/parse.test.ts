@@ -61,6 +61,35 @@ worker_defs {
     assert.equal(lines.get('worker_defs/worker cpu1/port dpdk0/rx_queue_ids'), 27);
   });
 
+  it('reads what older versions of DPVS had, without effect', () => {
+    const { problems, without } = parseConf(`netif_defs {
+  <init> fdir_mode signature
+  <init> device dpdk0 {
+    tx {
+      max_burst_size 32
+    }
+    fdir {
+      mode      perfect
+      pballoc   64k
+      status    matched
+    }
+  }
+}
+ctrl_defs {
+  ipc_msg {
+    <init> unix_domain /var/run/dpvs_ctrl
+  }
+}
+ipv6_defs {
+  <init> stable_secret ""  <128 bits>
+}`);
+    assert.deepEqual(problems, []);
+    assert.deepEqual(
+      without.map(({ line }) => line),
+      [2, 5, 8, 9, 10, 16, 20],
+    );
+  });
+
   it('does not share defaults between blocks or files', () => {
     const first = parseConf(
       'worker_defs { worker a { port p { rx_queue_ids 1 } } \n worker b { port p { } } }',
