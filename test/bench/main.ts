@@ -1,0 +1,50 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Bench, type Figure, machine, table } from './bench.js';
+import { dataplane } from './dataplane.js';
+import { load } from './load.js';
+
+const benches: Bench[] = [dataplane, load];
+
+const usage = `npm run bench [-- [--quick] [NAME...]]
+${benches.map(({ name, about }) => `  ${name.padEnd(14)} ${about}`).join('\n')}
+Without a name all of them. The figures are also written as JSON to build/bench.json.`;
+
+/** Runs the named benchmarks one after the other and prints their tables; @returns the exit code. */
+async function main(argv: string[]): Promise<number> {
+  if (argv.includes('--help') || argv.includes('-h')) {
+    console.log(usage);
+    return 0;
+  }
+  const quick = argv.includes('--quick');
+  const names = argv.filter((word) => !word.startsWith('-'));
+  const unknown = names.find((name) => !benches.some((bench) => bench.name === name));
+  if (unknown !== undefined) {
+    console.error(`bench: there is no '${unknown}'\n${usage}`);
+    return 2;
+  }
+  const chosen = names.length === 0 ? benches : benches.filter(({ name }) => names.includes(name));
+  const results: Record<string, Figure[] | string> = {};
+  let failed = false;
+  for (const bench of chosen) {
+    console.error(`bench: ${bench.name}: ${bench.about}`);
+    try {
+      const figures = await bench.run({ quick });
+      results[bench.name] = figures;
+      console.log(`\n${bench.name}: ${bench.about}\n${table(figures)}\n`);
+    } catch (error) {
+      failed = true;
+      const reason = error instanceof Error ? error.message : String(error);
+      results[bench.name] = `failed: ${reason}`;
+      console.error(`bench: ${bench.name} failed: ${reason}`);
+    }
+  }
+  const file = join(dirname(fileURLToPath(import.meta.url)), '..', '..', '..', 'build', 'bench.json');
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, `${JSON.stringify({ machine: machine(), quick, results }, undefined, 2)}\n`);
+  console.log(`JSON: ${file}`);
+  return failed ? 1 : 0;
+}
+
+process.exitCode = await main(process.argv.slice(2));
