@@ -41,7 +41,7 @@ export const neigh: DpipObject = {
     checkFamily(globals.family, address);
     const text = given.text('lladdr');
     const mac = text === undefined ? Buffer.alloc(0) : parseMac(text);
-    if (!mac || (mac.length > 0 && mac.every((byte) => byte === 0))) {
+    if (!mac || (mac.length > 0 && !isKnown(mac))) {
       throw new UsageError(`'${text}' is no MAC address (00:1b:21:aa:bb:cc)`);
     }
     if (command !== 'del' && mac.length === 0)
@@ -51,12 +51,16 @@ export const neigh: DpipObject = {
   },
 };
 
+function isKnown(mac: Uint8Array): boolean {
+  return mac.some((byte) => byte !== 0);
+}
+
 function neighbourLine({ address, device, mac, state, worker, queued }: Neighbour): string {
   const end = `dev: ${device}  core: ${worker}  ${state === 'permanent' ? 'static' : ''}${queued > 0 ? `queued: ${queued}` : ''}`;
   const ip = `ip: ${addressText(address).padEnd(48)}`;
   const shown = state.toUpperCase().padEnd(12);
   // Columns and the odd spelling are those of DPVS, whose output scripts match.
-  if (mac.length === 0) return `${ip} mac:incomplate                       state: ${shown}   ${end}`;
+  if (!isKnown(mac)) return `${ip} mac:incomplate                       state: ${shown}   ${end}`;
   return `${ip} mac: ${formatMac(mac)}   state: ${shown}  ${end}`;
 }
 
@@ -65,7 +69,7 @@ function neighbourJson({ address, device, mac, state, worker, queued }: Neighbou
     family: familyOf(address),
     address: addressText(address),
     device,
-    mac: mac.length > 0 ? formatMac(mac) : null,
+    mac: isKnown(mac) ? formatMac(mac) : null,
     state,
     worker,
     queued,

@@ -8,7 +8,7 @@ import {
 import { Output, type Sink } from '../output.js';
 import { UsageError } from '../usage.js';
 import { Operations } from './changes.js';
-import { type Change, type Command, type Invocation, parseCommandLine } from './command.js';
+import { type Change, type Command, type Invocation, type ListOptions, parseCommandLine } from './command.js';
 import { connectionJson, entriesJson, localAddressesJson, templateJson, virtualServerJson } from './json.js';
 import {
   connectionLine,
@@ -164,6 +164,12 @@ class Run {
     }
   }
 
+  /** @throws DpvsdError when --cpu names a worker that is not there */
+  #checkCpu({ cpu }: ListOptions): void {
+    const { workers } = this.client.greeting;
+    if (cpu > workers) throw new DpvsdError('not-found', `--cpu ${cpu}: there are ${workers} workers`);
+  }
+
   async #change(change: Change): Promise<void> {
     const operations = new Operations(this.client);
     if (operations.needsTables(change)) {
@@ -195,6 +201,7 @@ class Run {
   }
 
   async #list({ view, service, options }: Command & { kind: 'list' }): Promise<void> {
+    this.#checkCpu(options);
     const found = await readVirtualServers(this.client, {
       service,
       cpu: options.cpu,
@@ -222,6 +229,7 @@ class Run {
     filter,
     options,
   }: Command & { kind: 'connections' }): Promise<void> {
+    this.#checkCpu(options);
     const cpu = options.cpu > 0 ? { perWorker: true, worker: options.cpu } : {};
     const narrow = { ...(service ? { service } : {}), ...(filter ? { connection: filter } : {}), ...cpu };
     const table = templates ? Table.TABLE_TEMPLATES : Table.TABLE_CONNECTIONS;

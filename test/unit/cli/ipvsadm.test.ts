@@ -190,6 +190,7 @@ describe('ipvsadm', () => {
         worker: 1,
       }),
     ];
+    fake.tables.workers.push({ ...fake.tables.workers[0]!, number: 1 });
     fake.tables.templates = [
       TemplateRow.fromPartial({
         service: tcp,
@@ -207,6 +208,7 @@ describe('ipvsadm', () => {
     await wrong('-lnc --sockpair tcp:10.9.0.1:4001:10.0.0.1:80', /no such connection/, 1);
     assert.equal(await ok('-lnc --cpu 1'), '');
     assert.equal(await ok('-lnc --cpu 2'), line);
+    await wrong('-lnc --cpu 3', /there are 2 workers/, 1);
     assert.match(
       await ok('-lnc --persistent-conn'),
       /^\[1\]tcp 300s +TEMPLATE +10\.9\.0\.0:0 +10\.0\.0\.1:80 /,

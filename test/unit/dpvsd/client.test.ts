@@ -245,6 +245,76 @@ describe('control client against strangers', () => {
   });
 });
 
+describe('control client against noise', () => {
+  it('settles every request with a DpvsdError, whatever comes back', async () => {
+    const folder = mkdtempSync(join(tmpdir(), `noise-${process.pid}-`));
+    const path = join(folder, 'ipc');
+    let seed = 1;
+    const random = () => {
+      seed = (Math.imul(seed, 1103515245) + 12345) & 0x7fffffff;
+      return seed / 0x80000000;
+    };
+    const good = (id: number) =>
+      Buffer.concat([
+        frame(
+          Reply.encode(
+            Reply.fromPartial({
+              id,
+              body: { $case: 'rows', value: { rows: [{ row: { $case: 'timeouts', value: { tcp: 90 } } }] } },
+            }),
+          ).finish(),
+        ),
+        frame(Reply.encode(Reply.fromPartial({ id, body: { $case: 'done', value: { rows: 1 } } })).finish()),
+      ]);
+    const greeting = frame(
+      Reply.encode(
+        Reply.fromPartial({ body: { $case: 'greeting', value: { protocol: 1, bootId: 'a' } } }),
+      ).finish(),
+    );
+    const server = createServer((socket) => {
+      socket.on('error', () => {});
+      socket.write(greeting);
+      // Answers to the first two requests, with a few bytes changed, some lost, and the end at any place.
+      const noise = Buffer.concat([good(2), good(3)]);
+      for (let n = random() * 4; n > 1; n--) {
+        noise[Math.floor(random() * noise.length)] = Math.floor(random() * 256);
+      }
+      const from = random() < 0.2 ? Math.floor(random() * 8) : 0;
+      const to = noise.length - Math.floor(random() * random() * 30);
+      const asked = new Unframer();
+      let requests = 0;
+      socket.on('data', (chunk) => {
+        asked.push(chunk);
+        while (asked.next()) requests++;
+        if (requests === 3) socket.end(noise.subarray(from, to));
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(path, resolve));
+    const counts = { good: 0, bad: 0 };
+    try {
+      for (let n = 0; n < 300; n++) {
+        const client = await DpvsdClient.connect({ path, client: 'test', timeout: 1000 });
+        const asked = [
+          client.list(Table.TABLE_TIMEOUTS, 'timeouts'),
+          client.list(Table.TABLE_TIMEOUTS, 'timeouts'),
+        ];
+        for (const outcome of await Promise.allSettled(asked)) {
+          if (outcome.status === 'fulfilled') counts.good++;
+          else {
+            counts.bad++;
+            assert.ok(outcome.reason instanceof DpvsdError, String(outcome.reason?.stack));
+          }
+        }
+        client.close();
+      }
+    } finally {
+      server.close();
+      rmSync(folder, { recursive: true, force: true });
+    }
+    assert.ok(counts.good > 50 && counts.bad > 50, JSON.stringify(counts));
+  });
+});
+
 describe('framing', () => {
   it('cuts a stream into the same messages however it is chopped', () => {
     const messages = [1, 2, 3, 300, 70_000].map((length) => Buffer.alloc(length, length));

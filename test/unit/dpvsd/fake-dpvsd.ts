@@ -101,7 +101,7 @@ export class FakeDpvsd {
         bootId: this.bootId,
         pid: process.pid,
         started: 1_700_000_000,
-        workers: this.tables.workers.length,
+        workers: this.tables.workers.filter(({ role }) => role === 'worker').length,
         ports: [...this.tables.links.keys()],
       },
     });
