@@ -246,7 +246,7 @@ export class CheckRunner {
     if (this.#tokens < 1) {
       const now = this.#clock.now();
       const perTick = Math.max(BURST, CATCH_UP * this.#rate * TICK);
-      this.#tokens = Math.min(4 * perTick, this.#tokens + ((now - this.#refilled) / TICK) * perTick);
+      this.#tokens = Math.min(2 * perTick, this.#tokens + ((now - this.#refilled) / TICK) * perTick);
       this.#refilled = now;
       if (this.#tokens < 1) return false;
     }

@@ -127,6 +127,15 @@ function matches(
 
 /** The client side's TLS settings of the SSL block: what keepalived trusts is not verified, old protocols are spoken too. */
 export function secureContext(ssl: SslContext | undefined, log: Log): SecureContext {
+  if (lastContext && lastContext.ssl === ssl) return lastContext.context;
+  lastContext = { ssl, context: makeContext(ssl, log) };
+  return lastContext.context;
+}
+
+/** All checks of one configuration share their context. */
+let lastContext: { ssl: SslContext | undefined; context: SecureContext } | undefined;
+
+function makeContext(ssl: SslContext | undefined, log: Log): SecureContext {
   const read = (path: string | undefined): Buffer | undefined => {
     if (path === undefined) return undefined;
     try {
@@ -245,6 +254,7 @@ class Exchange {
   }
 
   #data(chunk: Buffer): void {
+    if (this.#over) return;
     for (const event of this.#response.push(chunk)) {
       if (this.#over) return;
       if (event.kind === 'fault') {
@@ -263,12 +273,14 @@ class Exchange {
         }
       }
     }
+    if (this.#over) return;
     if (this.#response.headComplete && this.#expected !== undefined && this.#judge.length >= this.#expected) {
       this.#finish(this.#judge.verdict());
     }
   }
 
   #ended(): void {
+    if (this.#over) return;
     if (this.#response.headComplete) this.#finish(this.#judge.verdict());
     else this.#fail(this.#phase === 'reading' ? 'Empty or incomplete answer' : `Closed in ${this.#phase}`);
   }
