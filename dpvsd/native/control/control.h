@@ -18,7 +18,8 @@ enum {
 	SETTING_VALUE_SIZE = 1024,
 };
 
-/* ---- what the model needs of ports, workers and the process: filled in by the master, faked by tests ---- */
+/* ---- what the model needs of ports, workers and the process: filled in by the master, faked by tests ----
+ */
 
 struct link_counters {
 	uint64_t rx_packets, tx_packets, rx_bytes, tx_bytes;
@@ -105,11 +106,13 @@ struct control_host {
 	int (*setting_set)(void *context, const char *name, const char *value, bool check,
 			   struct error *error);
 	bool (*flow_info)(void *context, uint32_t position, struct flow_info *info);
-	int (*flow_set)(void *context, bool add, const struct flow_info *flow, bool check, struct error *error);
+	int (*flow_set)(void *context, bool add, const struct flow_info *flow, bool check,
+			struct error *error);
 	/* For the log of the process, one line. */
 	void (*log)(void *context, int priority, const char *text);
 	/* What became of the packets that workers handed to the master, and what the master sent itself; its
-	 * `held` counts the packets it let go, so that the gauge is the workers' held minus it. NULL: none. */
+	 * `held` counts the packets it let go, so that the gauge is the workers' held minus it. NULL: none.
+	 */
 	const struct packet_counters *master_counters;
 };
 
@@ -121,7 +124,7 @@ struct control_options {
 	uint64_t started;	    /* Unix time */
 	uint32_t stalled_client_ms; /* a client that reads nothing for so long is dropped; 0: 60 s */
 	uint32_t half_message_ms;   /* a message, or the hello, must be whole after so long; 0: 10 s */
-	uint32_t output_bytes;	    /* per client that may wait to be read, before its requests wait; 0: 256 kB */
+	uint32_t output_bytes; /* per client that may wait to be read, before its requests wait; 0: 256 kB */
 };
 
 struct control;
@@ -146,8 +149,8 @@ int control_fd(const struct control *control);
 
 /* Serves clients, and does what is due of the model (rates, servers and local addresses that are no longer
  * used). `now_ms`: the master's monotonic clock.
- * @return milliseconds until the next call if control_fd() does not ask for one sooner; 0: there is more to do
- * now */
+ * @return milliseconds until the next call if control_fd() does not ask for one sooner; 0: there is more to
+ * do now */
 int control_work(struct control *control, uint64_t now_ms);
 
 /* ---- the model without the socket: batches and rows as bytes of protobuf, for tests and fuzzers ---- */

@@ -1,6 +1,7 @@
 /* Lists of clients that a service refuses, or admits alone. */
 #include "model.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct entry_name {
@@ -70,17 +71,20 @@ int list_apply(struct model *model, int verb, const Dpvsha__ListEntry *in, struc
 	if (in->set[0])
 		return error_set(error, "unsupported", "name addresses or prefixes",
 				 "lists by ipset ('%.40s') are not part of this version", in->set);
-	if (read_address(&in->address, "address of the list entry", &family, &name.network.address, error) < 0)
+	if (read_address(&in->address, "address of the list entry", &family, &name.network.address, error) <
+	    0)
 		return -1;
 	if (in->kind != 0 && in->kind != 1)
-		return error_set(error, "invalid", "0 deny, 1 allow", "there is no list number %d", (int)in->kind);
+		return error_set(error, "invalid", "0 deny, 1 allow", "there is no list number %d",
+				 (int)in->kind);
 	if (family != key.family)
 		return error_set(error, "invalid", "use an address of its family",
-				 "client %s is of another family than %s", ip_text(family, &name.network.address),
-				 service_text(&key));
+				 "client %s is of another family than %s",
+				 ip_text(family, &name.network.address), service_text(&key));
 	if (in->prefix > ip_bits(family))
 		return error_set(error, "invalid", "at most 32 for IPv4, 128 for IPv6",
-				 "prefix length %u of %s", in->prefix, ip_text(family, &name.network.address));
+				 "prefix length %u of %s", in->prefix,
+				 ip_text(family, &name.network.address));
 	service = model_service_find(model, &key);
 	if (!service)
 		return error_set(error, "not-found", "add the virtual server first (ipvsadm -A)",

@@ -55,9 +55,15 @@ static struct model_local *local_new(struct model *model, enum family family, co
 				     uint16_t port, struct error *error)
 {
 	struct local_name name = {.address = *address, .family = family};
-	struct model_local *local = calloc(1, sizeof(*local));
+	struct model_local *local;
 	void *old;
 
+	if (model->locals.count >= LOCALS_MAX) {
+		error_set(error, "full", "share local addresses between virtual servers",
+			  "there are %d local addresses already", LOCALS_MAX);
+		return NULL;
+	}
+	local = calloc(1, sizeof(*local));
 	if (local)
 		local->shared = local_address_new(address, family, port, model->director->steering.shares);
 	if (!local || !local->shared || ordered_reserve(&model->locals, 1) < 0 ||
@@ -105,8 +111,8 @@ static struct model_binding *binding_new(struct model *model, struct model_servi
 		binding->local = local;
 		name = name_of(binding);
 	}
-	if (!binding ||
-	    pointer_table_put(&model->binding_by_key, binding_hash(&name), &name, is_binding, binding, &old) < 0) {
+	if (!binding || pointer_table_put(&model->binding_by_key, binding_hash(&name), &name, is_binding,
+					  binding, &old) < 0) {
 		free(binding);
 		error_memory(error);
 		return NULL;

@@ -10,10 +10,9 @@ enum {
 int model_init(struct model *model, struct director *director, struct net_master *net,
 	       const struct control_host *host)
 {
-	struct pointer_table *const tables[] = {&model->service_by_key,	  &model->server_by_key,
-						&model->binding_by_key,	  &model->entry_by_key,
-						&model->local_by_address, &model->nat_by_endpoint,
-						&model->texts};
+	struct pointer_table *const tables[] = {
+	    &model->service_by_key,   &model->server_by_key,   &model->binding_by_key, &model->entry_by_key,
+	    &model->local_by_address, &model->nat_by_endpoint, &model->texts};
 
 	memset(model, 0, sizeof(*model));
 	model->director = director;
@@ -24,7 +23,8 @@ int model_init(struct model *model, struct director *director, struct net_master
 	for (size_t i = 0; i < RTE_DIM(tables); i++)
 		if (pointer_table_init(tables[i]) < 0)
 			return -1;
-	return 0;
+	model->service_by_index = calloc(MAX_SERVICES, sizeof(*model->service_by_index));
+	return model->service_by_index ? 0 : -1;
 }
 
 static void free_all(struct pointer_table *table, void (*free_object)(void *))
@@ -83,6 +83,7 @@ void model_end(struct model *model)
 	ordered_end(&model->locals);
 	ordered_end(&model->lingering);
 	ordered_end(&model->all_servers);
+	free(model->service_by_index);
 	free(model->free_servers);
 	free(model->free_services);
 	free(model->batch.undo);
@@ -106,8 +107,8 @@ const char *model_text(struct model *model, const char *what, const char *text, 
 	if (length == 0)
 		return "";
 	if (length >= TEXT_SIZE) {
-		error_set(error, "invalid", NULL, "the %s has %zu characters, at most %d are kept", what, length,
-			  TEXT_SIZE - 1);
+		error_set(error, "invalid", NULL, "the %s has %zu characters, at most %d are kept", what,
+			  length, TEXT_SIZE - 1);
 		return NULL;
 	}
 	for (size_t i = 0; i < length; i++) {
@@ -234,6 +235,10 @@ static void begin(struct model *model)
 	batch->touched_locals = NULL;
 	batch->dirty_nat = NULL;
 	batch->changed = false;
+	batch->serial++;
+	batch->zero_all = false;
+	batch->flushes = 0;
+	batch->flows = 0;
 }
 
 static void undo_all(struct model *model)
@@ -296,7 +301,7 @@ static int apply_one(struct model *model, const Dpvsha__Operation *operation, st
 	case DPVSHA__OPERATION__OBJECT_FLOW:
 		return flow_apply(model, verb, operation->flow, error);
 	case DPVSHA__OPERATION__OBJECT__NOT_SET:
-	case _DPVSHA__OPERATION__OBJECT_IS_INT_SIZE:
+	case _DPVSHA__OPERATION__OBJECT__CASE_IS_INT_SIZE:
 		break;
 	}
 	return error_set(error, "invalid", "dpvsd and its tools must be of the same version",
@@ -311,8 +316,8 @@ int model_apply(struct model *model, Dpvsha__Operation *const *operations, size_
 
 	*failed = 0;
 	if (count > OPERATIONS_MAX)
-		return error_set(error, "full", "split the batch", "%zu operations, at most %d fit into a batch",
-				 count, OPERATIONS_MAX);
+		return error_set(error, "full", "split the batch",
+				 "%zu operations, at most %d fit into a batch", count, OPERATIONS_MAX);
 	begin(model);
 	net_changes_begin(model->net);
 	for (size_t i = 0; i < count && result == 0; i++) {
@@ -390,8 +395,9 @@ int model_tick(struct model *model, uint64_t now_ms)
 	if (model->estimate_cursor || model->estimate_service_cursor || model->lingering.count > 0)
 		return TICK_MS;
 	if (model->services.count > 0)
-		return (int)RTE_MIN((uint64_t)ESTIMATE_PERIOD_MS,
-				    ESTIMATE_PERIOD_MS - RTE_MIN((uint64_t)ESTIMATE_PERIOD_MS,
-								 now_ms - model->estimate_begun_ms) + 1);
+		return (int)RTE_MIN(
+		    (uint64_t)ESTIMATE_PERIOD_MS,
+		    ESTIMATE_PERIOD_MS -
+			RTE_MIN((uint64_t)ESTIMATE_PERIOD_MS, now_ms - model->estimate_begun_ms) + 1);
 	return CONTROL_NEVER;
 }

@@ -76,6 +76,7 @@ struct model_service {
 	struct client_list *new_deny, *new_allow;
 	struct traffic gone; /* what servers that are no more had counted */
 	struct traffic base; /* at the last zero */
+	uint64_t zero_batch; /* the batch that zeroes it already */
 	struct estimator estimator;
 };
 
@@ -92,9 +93,11 @@ struct model_server {
 	struct service_key service_key; /* names its service also when that is gone */
 	struct model_service *service;	/* NULL: gone */
 	struct server_config config;
-	bool lingering;		/* in model->lingering, and in its service's */
-	struct traffic base;	/* its counters when it came to its service, or at the last zero */
-	struct traffic begun;	/* its counters when it came to its service ... */
+	bool lingering; /* in model->lingering ... */
+	uint64_t linger_sequence;
+	struct model_service *lingering_in; /* ... and in that of this service, if it is still there */
+	struct traffic base;		   /* its counters when it came to its service, or at the last zero */
+	struct traffic begun;		   /* its counters when it came to its service ... */
 	struct model_service *counted_for; /* ... which is this one; only compared */
 	struct estimator estimator;
 	struct nat_endpoint *nat; /* NULL: it never was a NAT server */
@@ -193,6 +196,7 @@ struct deferred {
 		DEFERRED_ZERO,
 		DEFERRED_LINK_ZERO,
 		DEFERRED_ANNOUNCE,
+		DEFERRED_FORGET,
 	} kind;
 	uint32_t operation;
 	union {
@@ -215,6 +219,11 @@ struct deferred {
 			struct address address;
 			uint32_t repeat, interval_ms;
 		} announce;
+		struct {
+			union ip_addr address;
+			uint16_t port;
+			uint8_t family;
+		} forget; /* a neighbour that was learnt */
 	};
 };
 
@@ -226,8 +235,12 @@ struct batch {
 	struct item *touched;
 	struct model_local *touched_locals;
 	struct nat_endpoint *dirty_nat;
-	bool changed;	       /* anything at all */
-	uint32_t operation;    /* the index of the one that is applied now */
+	bool changed;	    /* anything at all */
+	uint32_t operation; /* the index of the one that is applied now */
+	uint64_t serial;    /* of batches */
+	bool zero_all;
+	uint32_t flushes; /* of everything */
+	uint32_t flows;
 };
 
 struct model {
@@ -239,6 +252,7 @@ struct model {
 	uint64_t last_sequence;
 
 	struct ordered services;
+	struct model_service **service_by_index; /* MAX_SERVICES of them */
 	struct pointer_table service_by_key, server_by_key, binding_by_key, entry_by_key;
 	struct pointer_table local_by_address, nat_by_endpoint, texts;
 	uint32_t text_count;
@@ -265,6 +279,9 @@ struct model {
 
 enum {
 	OPERATIONS_MAX = 1 << 18,
+	LOCALS_MAX = 4096, /* of 140 kB each */
+	FLUSHES_MAX = 256,
+	FLOWS_MAX = 1024,
 	TEXTS_MAX = 4096,
 	TEXT_SIZE = 128,
 	WEIGHT_MAX = 65535,
@@ -350,8 +367,7 @@ struct model_local *model_local_find(const struct model *model, enum family fami
 				     const union ip_addr *address);
 void model_local_free(struct model *model, struct model_local *local);
 int list_apply(struct model *model, int verb, const Dpvsha__ListEntry *in, struct error *error);
-int service_delete_entries(struct model *model, struct model_service *service, int kind,
-			   struct error *error);
+int service_delete_entries(struct model *model, struct model_service *service, int kind, struct error *error);
 
 /* ---- publish.c ---- */
 

@@ -7,7 +7,8 @@
 static uint64_t endpoint_hash(const struct nat_endpoint *key)
 {
 	return mix64(ip_hash(&key->address),
-		     ((uint64_t)key->port << 16 | (uint64_t)key->protocol << 8 | key->family) ^ hash_secret[3]);
+		     ((uint64_t)key->port << 16 | (uint64_t)key->protocol << 8 | key->family) ^
+			 hash_secret[3]);
 }
 
 static bool is_endpoint(const void *object, const void *wanted)
@@ -33,7 +34,8 @@ int server_link_nat(struct model *model, struct model_server *server)
 		if (!nat)
 			return -1;
 		*nat = key;
-		if (pointer_table_put(&model->nat_by_endpoint, endpoint_hash(&key), &key, is_endpoint, nat, &old) < 0) {
+		if (pointer_table_put(&model->nat_by_endpoint, endpoint_hash(&key), &key, is_endpoint, nat,
+				      &old) < 0) {
 			free(nat);
 			return -1;
 		}
@@ -66,7 +68,8 @@ int nat_publish(struct model *model, struct nat_endpoint *nat)
 	for (const struct model_server *server = nat->servers; server; server = server->nat_next)
 		set.bits[server->nat_prefix / 64] |= 1ull << (server->nat_prefix % 64);
 	if (nat->servers)
-		return nat_server_put(table, (enum family)nat->family, nat->protocol, &nat->address, nat->port, &set);
+		return nat_server_put(table, (enum family)nat->family, nat->protocol, &nat->address,
+				      nat->port, &set);
 	nat_server_remove(table, (enum family)nat->family, nat->protocol, &nat->address, nat->port);
 	pointer_table_remove(&model->nat_by_endpoint, endpoint_hash(nat), nat, is_endpoint);
 	free(nat);

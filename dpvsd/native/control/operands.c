@@ -59,8 +59,8 @@ int read_address(const ProtobufCBinaryData *bytes, const char *what, enum family
 {
 	*address = (union ip_addr){.q = {0, 0}};
 	if (bytes->len != 4 && bytes->len != 16)
-		return error_set(error, "invalid", "4 bytes for IPv4, 16 for IPv6", "the %s has %zu bytes", what,
-				 bytes->len);
+		return error_set(error, "invalid", "4 bytes for IPv4, 16 for IPv6", "the %s has %zu bytes",
+				 what, bytes->len);
 	*family = bytes->len == 4 ? FAMILY_IPV4 : FAMILY_IPV6;
 	memcpy(address->b, bytes->data, bytes->len);
 	return 0;
@@ -78,9 +78,10 @@ int read_service_key(const Dpvsha__ServiceKey *in, struct service_key *key, stru
 		return error_set(error, "unsupported", "use an address and a port",
 				 "services by match (SNAT) are not part of this version");
 	if (in->fwmark)
-		return error_set(error, "unsupported", "use an address and a port",
-				 "firewall mark %u: dpvsd sees no marks, since no packet filter is in front of it",
-				 in->fwmark);
+		return error_set(
+		    error, "unsupported", "use an address and a port",
+		    "firewall mark %u: dpvsd sees no marks, since no packet filter is in front of it",
+		    in->fwmark);
 	if (read_address(&in->address, "address of the virtual server", &family, &key->address, error) < 0)
 		return -1;
 	if (ip_is_zero(&key->address))
@@ -93,12 +94,13 @@ int read_service_key(const Dpvsha__ServiceKey *in, struct service_key *key, stru
 		break;
 	case PROTO_ICMP:
 	case PROTO_ICMPV6:
-		if ((family == FAMILY_IPV6) != (in->protocol == PROTO_ICMPV6))
+		if ((family == FAMILY_IPV6) != ((int)in->protocol == PROTO_ICMPV6))
 			return error_set(error, "invalid", "icmp goes with IPv4, icmpv6 with IPv6",
 					 "%s is not %s", ip_text(family, &key->address),
 					 family == FAMILY_IPV6 ? "IPv4" : "IPv6");
 		if (in->port != 0)
-			return error_set(error, "invalid", "use port 0", "%s has no ports, and port %u is named",
+			return error_set(error, "invalid", "use port 0",
+					 "%s has no ports, and port %u is named",
 					 protocol_text((uint8_t)in->protocol), in->port);
 		break;
 	default:

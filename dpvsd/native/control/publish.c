@@ -1,5 +1,5 @@
-/* From the model to the workers: first everything that can fail is made (prepare), then it is shown to them by
- * pointer (commit); what they may still read is freed when each has passed a quiescent state. */
+/* From the model to the workers: first everything that can fail is made (prepare), then it is shown to them
+ * by pointer (commit); what they may still read is freed when each has passed a quiescent state. */
 #include "model.h"
 
 #include <stdlib.h>
@@ -134,7 +134,23 @@ static int prepare_nat(struct model *model, struct model_server *server)
 			return -1;
 	}
 	server->nat_prefix = prefix_of(server->service);
-	return nat_publish(model, server->nat);
+	batch_dirty_nat(model, server->nat);
+	return 0;
+}
+
+static int flush_nat(struct model *model)
+{
+	int result = 0;
+
+	while (model->batch.dirty_nat) {
+		struct nat_endpoint *nat = model->batch.dirty_nat;
+
+		model->batch.dirty_nat = nat->dirty_next;
+		nat->dirty = false;
+		if (nat_publish(model, nat) < 0)
+			result = -1;
+	}
+	return result;
 }
 
 static int prepare_local_table(struct model *model)
@@ -185,7 +201,7 @@ int publish_prepare(struct model *model, struct error *error)
 				return error_memory(error);
 		}
 	}
-	if (service_table_reserve(model->director->services, new_services) < 0 ||
+	if (flush_nat(model) < 0 || service_table_reserve(model->director->services, new_services) < 0 ||
 	    ordered_reserve(&model->lingering, gone_servers) < 0 || prepare_local_table(model) < 0)
 		return error_memory(error);
 	return 0;
@@ -209,26 +225,26 @@ static void drop_prepared(struct model_service *service)
 static void end_batch(struct model *model)
 {
 	struct batch *batch = &model->batch;
-	struct item *item, *next;
+	struct item *item, *next, *services = NULL;
 	struct model_local *local, *next_local;
 
-	/* Everything else before services, since it refers to them. */
-	for (int pass = 0; pass < 2; pass++)
-		for (item = batch->touched; item; item = next) {
-			next = item->touched_next;
-			if ((item->kind == ITEM_SERVICE) != (pass == 1))
-				continue;
-			item->touched = false;
-			if (!item->live && !item->published) {
-				/* The list goes on over what is freed. */
-				for (struct item **link = &batch->touched; *link; link = &(*link)->touched_next)
-					if (*link == item) {
-						*link = next;
-						break;
-					}
-				item_free(model, item);
-			}
+	for (item = batch->touched; item; item = next) {
+		next = item->touched_next;
+		item->touched = false;
+		if (item->live || item->published)
+			continue;
+		if (item->kind == ITEM_SERVICE) {
+			/* Last, since others refer to them. */
+			item->touched_next = services;
+			services = item;
+		} else {
+			item_free(model, item);
 		}
+	}
+	for (item = services; item; item = next) {
+		next = item->touched_next;
+		item_free(model, item);
+	}
 	batch->touched = NULL;
 	for (local = batch->touched_locals; local; local = next_local) {
 		next_local = local->touched_next;
@@ -259,6 +275,7 @@ void publish_cancel(struct model *model)
 			}
 		}
 	}
+	(void)flush_nat(model);
 	local_table_free(model->new_local_table);
 	model->new_local_table = NULL;
 	end_batch(model);
@@ -332,6 +349,18 @@ static void set_overload(const struct model *model, const struct model_server *s
 
 #define SET(location, value) __atomic_store_n(&(location), (value), __ATOMIC_RELAXED)
 
+/* It leaves the servers that are watched until their last connection has ended. */
+static void unlinger(struct model *model, struct model_server *server)
+{
+	if (!server->lingering)
+		return;
+	server->lingering = false;
+	ordered_remove(&model->lingering, server->linger_sequence);
+	if (server->lingering_in)
+		ordered_remove(&server->lingering_in->lingering, server->linger_sequence);
+	server->lingering_in = NULL;
+}
+
 static void commit_server(struct model *model, struct model_server *server)
 {
 	const struct model_service *service = server->service;
@@ -352,6 +381,7 @@ static void commit_server(struct model *model, struct model_server *server)
 	SET(shared->flags, flags);
 	if (limits)
 		set_overload(model, server);
+	unlinger(model, server);
 	if (server->counted_for != service) {
 		/* Comes back from a service that is gone: what it counted there is not this one's. */
 		if (server->counted_for) {
@@ -368,15 +398,6 @@ static void commit_server(struct model *model, struct model_server *server)
 		server->item.published = true;
 		publish(model->director->servers[shared->index], shared);
 	}
-}
-
-/* It is configured again before its last connection has ended. */
-static void unlinger(struct model *model, struct model_server *server)
-{
-	if (!server->lingering)
-		return;
-	server->lingering = false;
-	ordered_remove(&model->lingering, server->item.sequence);
 }
 
 static void commit_service(struct model *model, struct model_service *service)
@@ -474,7 +495,7 @@ static void withdraw_service(struct model *model, struct model_service *service)
 		struct model_server *server = service->lingering.places[i].item;
 
 		if (server)
-			server->service = NULL;
+			server->service = server->lingering_in = NULL;
 	}
 	drop_prepared(service);
 	/* Without memory it is lost, which is better than freed too early. */
@@ -492,13 +513,15 @@ static void withdraw_server(struct model *model, struct model_server *server)
 	SET(server->shared->flags, flags);
 	server->item.graces++;
 	rcu_free(server, item_grace_passed);
-	if (!server->service->item.live)
-		server->service = NULL;
-	else
-		ordered_insert(&server->service->lingering, server->item.sequence, server);
-	if (!server->lingering)
-		ordered_insert(&model->lingering, server->item.sequence, server);
 	server->lingering = true;
+	server->linger_sequence = ++model->last_sequence;
+	ordered_insert(&model->lingering, server->linger_sequence, server);
+	if (server->service->item.live) {
+		server->lingering_in = server->service;
+		ordered_insert(&server->service->lingering, server->linger_sequence, server);
+	} else {
+		server->service = NULL;
+	}
 }
 
 void publish_commit(struct model *model)
@@ -521,9 +544,15 @@ void publish_commit(struct model *model)
 			commit_service(model, service);
 		}
 	for (item = batch->touched; item; item = item->touched_next)
-		if (item->kind == ITEM_SERVER && !item->live && item->published &&
-		    !((struct model_server *)item)->lingering)
-			withdraw_server(model, (struct model_server *)item);
+		if (item->kind == ITEM_SERVER && !item->live && item->published) {
+			struct model_server *server = (struct model_server *)item;
+
+			/* One that came back and left again within the batch was never here. */
+			if (server->lingering)
+				server->service = server->lingering_in;
+			else
+				withdraw_server(model, server);
+		}
 	for (struct item **link = &batch->touched; (item = *link);) {
 		if (item->kind == ITEM_SERVICE && !item->live && item->published) {
 			*link = item->touched_next;
@@ -566,7 +595,6 @@ static void retire_server(struct model *model, struct model_server *server, cons
 
 		traffic_subtract(&last, &server->begun);
 		traffic_add(&server->service->gone, &last);
-		ordered_remove(&server->service->lingering, server->item.sequence);
 	}
 	unlinger(model, server);
 	publish(model->director->servers[server->shared->index], (struct server *)NULL);

@@ -7,7 +7,8 @@
 
 static uint64_t key_hash(const struct service_key *key)
 {
-	return mix64(ip_hash(&key->address) ^ ((uint64_t)key->port << 16 | (uint64_t)key->protocol << 8 | key->family),
+	return mix64(ip_hash(&key->address) ^
+			 ((uint64_t)key->port << 16 | (uint64_t)key->protocol << 8 | key->family),
 		     hash_secret[2] | 1);
 }
 
@@ -31,7 +32,8 @@ struct server_name {
 
 static uint64_t name_hash(const struct server_name *name)
 {
-	return mix64(key_hash(&name->service) ^ ip_hash(&name->address), (uint64_t)name->port << 8 | name->family | 1);
+	return mix64(key_hash(&name->service) ^ ip_hash(&name->address),
+		     (uint64_t)name->port << 8 | name->family | 1);
 }
 
 static bool is_server(const void *object, const void *key)
@@ -90,9 +92,12 @@ static int read_scheduler_flags(const char *text, uint8_t scheduler, unsigned in
 		int scheduler; /* -1: any */
 		unsigned int flag;
 	} known[] = {
-	    {"sh-fallback", SCHEDULER_SH, SCHEDULE_FALLBACK}, {"sh-port", SCHEDULER_SH, SCHEDULE_PORT},
-	    {"mh-fallback", SCHEDULER_MH, SCHEDULE_FALLBACK}, {"mh-port", SCHEDULER_MH, SCHEDULE_PORT},
-	    {"flag-1", -1, SCHEDULE_FALLBACK},		      {"flag-2", -1, SCHEDULE_PORT},
+	    {"sh-fallback", SCHEDULER_SH, SCHEDULE_FALLBACK},
+	    {"sh-port", SCHEDULER_SH, SCHEDULE_PORT},
+	    {"mh-fallback", SCHEDULER_MH, SCHEDULE_FALLBACK},
+	    {"mh-port", SCHEDULER_MH, SCHEDULE_PORT},
+	    {"flag-1", -1, SCHEDULE_FALLBACK},
+	    {"flag-2", -1, SCHEDULE_PORT},
 	    {"flag-3", -1, 0},
 	};
 
@@ -105,9 +110,11 @@ static int read_scheduler_flags(const char *text, uint8_t scheduler, unsigned in
 			i++;
 		if (i == RTE_DIM(known))
 			return error_set(error, "invalid",
-					 "sh-fallback, sh-port with sh; mh-fallback, mh-port with mh; flag-1, flag-2, flag-3",
+					 "sh-fallback, sh-port with sh; mh-fallback, mh-port with mh; "
+					 "flag-1, flag-2, flag-3",
 					 "scheduler %s has no flag '%.*s'",
-					 scheduler_name((enum scheduler)scheduler), (int)RTE_MIN(length, 40u), text);
+					 scheduler_name((enum scheduler)scheduler), (int)RTE_MIN(length, 40u),
+					 text);
 		*flags |= known[i].flag;
 		text += length;
 		if (*text == ',')
@@ -145,8 +152,8 @@ static int read_service(struct model *model, const struct service_key *key, cons
 		return error_set(error, "invalid", "leave one-packet scheduling away",
 				 "%s: one-packet scheduling is for udp only", service_text(key));
 	if (in->syn_proxy && key->protocol != PROTO_TCP)
-		return error_set(error, "invalid", "leave the SYN proxy away", "%s: a SYN proxy is for tcp only",
-				 service_text(key));
+		return error_set(error, "invalid", "leave the SYN proxy away",
+				 "%s: a SYN proxy is for tcp only", service_text(key));
 	if (in->quic && key->protocol != PROTO_UDP)
 		return error_set(error, "invalid", "leave quic away", "%s: quic is for udp only",
 				 service_text(key));
@@ -154,7 +161,8 @@ static int read_service(struct model *model, const struct service_key *key, cons
 		return error_set(error, "invalid", NULL, "there is no PROXY protocol number %d",
 				 (int)in->proxy_protocol);
 	if ((unsigned int)in->hash_target > DPVSHA__HASH_TARGET__HASH_QUIC_ID)
-		return error_set(error, "invalid", NULL, "there is no hash target number %d", (int)in->hash_target);
+		return error_set(error, "invalid", NULL, "there is no hash target number %d",
+				 (int)in->hash_target);
 	if (in->limit_proportion > 100)
 		return error_set(error, "invalid", "0 to 100", "a limit of %u percent", in->limit_proportion);
 	if (in->hash_target == DPVSHA__HASH_TARGET__HASH_QUIC_ID)
@@ -222,6 +230,7 @@ static struct model_service *service_new(struct model *model, const struct servi
 		error_memory(error);
 		return NULL;
 	}
+	model->service_by_index[index] = service;
 	return service;
 }
 
@@ -254,7 +263,8 @@ int service_apply(struct model *model, int verb, const Dpvsha__Service *in, stru
 		return -1;
 	service = pointer_table_find(&model->service_by_key, key_hash(&key), &key, is_service);
 	there = service && service->item.live;
-	if (check_verb(verb, there, "virtual server", service_text(&key), "ipvsadm -ln lists them", error) < 0)
+	if (check_verb(verb, there, "virtual server", service_text(&key), "ipvsadm -ln lists them", error) <
+	    0)
 		return -1;
 	if (verb == VERB_DELETE)
 		return service_delete(model, service, error);
@@ -319,19 +329,22 @@ static int read_server(struct model *model, const struct server_name *name, cons
 	const char *text = endpoint_text((enum family)name->family, &name->address, name->port);
 
 	memset(config, 0, sizeof(*config));
-	if ((unsigned int)in->forward > FORWARD_SNAT)
-		return error_set(error, "invalid", NULL, "there is no forwarding mode number %d", (int)in->forward);
-	if (in->forward > FORWARD_DR)
+	if ((unsigned int)in->forward > (unsigned int)FORWARD_SNAT)
+		return error_set(error, "invalid", NULL, "there is no forwarding mode number %d",
+				 (int)in->forward);
+	if ((int)in->forward > FORWARD_DR)
 		return error_set(error, "unsupported", "use -b (FullNAT), -m (NAT) or -g (DR)",
 				 "server %s: forwarding mode %s is not part of this version", text,
 				 later[in->forward]);
 	if (name->family != name->service.family) {
-		if (in->forward == FORWARD_FULLNAT && name->service.family == FAMILY_IPV6)
-			return error_set(error, "unsupported", "use an IPv6 server",
-					 "server %s: IPv6 clients with IPv4 servers (NAT64) are not part of this version",
-					 text);
+		if ((int)in->forward == FORWARD_FULLNAT && name->service.family == FAMILY_IPV6)
+			return error_set(
+			    error, "unsupported", "use an IPv6 server",
+			    "server %s: IPv6 clients with IPv4 servers (NAT64) are not part of this version",
+			    text);
 		return error_set(error, "invalid", "use a server of the virtual server's family",
-				 "server %s is of another family than %s", text, service_text(&name->service));
+				 "server %s is of another family than %s", text,
+				 service_text(&name->service));
 	}
 	if (in->weight > WEIGHT_MAX)
 		return error_set(error, "invalid", "0 to 65535", "server %s: weight %u", text, in->weight);
@@ -358,7 +371,8 @@ static struct model_server *server_new(struct model *model, const struct server_
 	void *old;
 
 	if (index < 0) {
-		error_set(error, "full", "take some away first; those with connections keep their places until these end",
+		error_set(error, "full",
+			  "take some away first; those with connections keep their places until these end",
 			  "there are %d real servers already", MAX_SERVERS - 1);
 		return NULL;
 	}
@@ -383,8 +397,8 @@ static struct model_server *server_new(struct model *model, const struct server_
 		struct server_count sum;
 
 		server_counted(model, server, &sum);
-		server->begun = (struct traffic){sum.connections, sum.in_packets, sum.out_packets, sum.in_bytes,
-						 sum.out_bytes};
+		server->begun = (struct traffic){sum.connections, sum.in_packets, sum.out_packets,
+						 sum.in_bytes, sum.out_bytes};
 		server->base = server->begun;
 	}
 	if (pointer_table_put(&model->server_by_key, name_hash(name), name, is_server, server, &old) < 0) {
@@ -466,8 +480,8 @@ static void server_since(const struct model *model, const struct model_server *s
 	struct server_count sum;
 
 	server_counted(model, server, &sum);
-	*traffic = (struct traffic){sum.connections, sum.in_packets, sum.out_packets, sum.in_bytes,
-				    sum.out_bytes};
+	*traffic =
+	    (struct traffic){sum.connections, sum.in_packets, sum.out_packets, sum.in_bytes, sum.out_bytes};
 	traffic_subtract(traffic, from);
 }
 
@@ -549,6 +563,7 @@ void server_forget(struct model *model, struct model_server *server)
 
 void service_forget(struct model *model, struct model_service *service)
 {
+	model->service_by_index[service->shared->index] = NULL;
 	pointer_table_remove(&model->service_by_key, key_hash(&service->shared->key), &service->shared->key,
 			     is_service);
 }

@@ -492,14 +492,17 @@ size_t connection_list(const struct connection_table *table, uint32_t *cursor, s
 		       size_t max)
 {
 	uint32_t end = __atomic_load_n(&table->fresh, __ATOMIC_RELAXED);
+	uint32_t stop = *cursor < end ? RTE_MIN(end, *cursor + LIST_SPAN) : end;
 	size_t found = 0;
 
-	for (; *cursor < end && found < max; ++*cursor) {
+	for (; *cursor < stop && found < max; ++*cursor) {
 		const struct connection *c = &table->connections[*cursor];
 
 		if (__atomic_load_n(&c->timeout, __ATOMIC_RELAXED) == 0)
 			continue;
 		out[found++] = *c;
 	}
+	if (*cursor >= end)
+		*cursor = CONN_NONE;
 	return found;
 }

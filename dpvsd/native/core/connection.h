@@ -144,7 +144,9 @@ static inline enum family connection_server_family(const struct connection *c)
 const char *tcp_state_name(enum tcp_state state);
 
 /* Reading by another thread (the master, for listings): records are read while the worker writes; a torn one
- * is possible and harmless. Copies those in use from *cursor on. */
+ * is possible and harmless. Copies those in use from *cursor on (0: from the start), and looks at LIST_SPAN
+ * records at most; *cursor moves, and is CONN_NONE at the end. */
+enum { LIST_SPAN = 8192 };
 size_t connection_list(const struct connection_table *table, uint32_t *cursor, struct connection *out,
 		       size_t max);
 

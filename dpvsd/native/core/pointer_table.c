@@ -53,13 +53,13 @@ static void enter(struct pointer_slots *slots, uint64_t hash, void *object)
 	__atomic_store_n(&slot->hash, hash, __ATOMIC_RELEASE);
 }
 
-/* New slots, without the tombstones, for at least one more pointer. */
-static int rebuild(struct pointer_table *table)
+/* New slots, without the tombstones, for more pointers. */
+static int rebuild(struct pointer_table *table, uint32_t more)
 {
 	struct pointer_slots *old = table->slots, *slots;
 	uint64_t size = SLOTS_LEAST;
 
-	while (size < ((uint64_t)table->count + 1) * 4)
+	while (size < ((uint64_t)table->count + more) * 4)
 		size *= 2;
 	slots = slots_new(size);
 	if (!slots)
@@ -71,6 +71,13 @@ static int rebuild(struct pointer_table *table)
 	publish(table->slots, slots);
 	rcu_free(old, memory_free);
 	return 0;
+}
+
+int pointer_table_reserve(struct pointer_table *table, uint32_t more)
+{
+	if (((uint64_t)table->touched + more) * 2 <= table->slots->mask + 1)
+		return 0;
+	return rebuild(table, more);
 }
 
 int pointer_table_put(struct pointer_table *table, uint64_t hash, const void *key, pointer_equal equal,
@@ -85,7 +92,7 @@ int pointer_table_put(struct pointer_table *table, uint64_t hash, const void *ke
 		publish(slot->pointer, object);
 		return 0;
 	}
-	if (((uint64_t)table->touched + 1) * 2 > table->slots->mask + 1 && rebuild(table) < 0)
+	if (((uint64_t)table->touched + 1) * 2 > table->slots->mask + 1 && rebuild(table, 1) < 0)
 		return -1;
 	enter(table->slots, hash, object);
 	table->touched++;

@@ -31,6 +31,8 @@ void pointer_table_end(struct pointer_table *table);
  * when memory runs out. */
 int pointer_table_put(struct pointer_table *table, uint64_t hash, const void *key, pointer_equal equal,
 		      void *object, void **old);
+/* Writer: makes sure that `more` puts of new keys need no memory. */
+int pointer_table_reserve(struct pointer_table *table, uint32_t more);
 /* Writer: takes out and returns, NULL when there is none. */
 void *pointer_table_remove(struct pointer_table *table, uint64_t hash, const void *key, pointer_equal equal);
 

@@ -13,7 +13,8 @@ struct nat_server {
 
 struct service_table {
 	uint32_t capacity;
-	uint32_t any_port; /* services with port 0 */
+	uint32_t any_port;     /* services with port 0 */
+	uint32_t any_port_nat; /* NAT servers with port 0 */
 	struct pointer_table services;
 	struct pointer_table nat_servers;
 };
@@ -76,6 +77,11 @@ void service_table_free(struct service_table *table)
 	memory_free(table);
 }
 
+int service_table_reserve(struct service_table *table, uint32_t more)
+{
+	return pointer_table_reserve(&table->services, more);
+}
+
 static void count_any_port(struct service_table *table, const struct service_key *key, int step)
 {
 	if (key->port == 0)
@@ -127,7 +133,7 @@ bool nat_server_lookup(const struct service_table *table, enum family family, ui
 {
 	struct nat_server key = {
 	    .address = *address, .port = port, .protocol = protocol, .family = (uint8_t)family};
-	const struct nat_server *found;
+	const struct nat_server *found, *any;
 
 	if (__atomic_load_n(&table->nat_servers.count, __ATOMIC_RELAXED) == 0)
 		return false;
@@ -135,7 +141,18 @@ bool nat_server_lookup(const struct service_table *table, enum family family, ui
 				   &key, nat_server_is);
 	if (found)
 		*prefixes = found->prefixes;
-	return found != NULL;
+	/* Servers of port 0 answer from any port. */
+	if (key.port == 0 || __atomic_load_n(&table->any_port_nat, __ATOMIC_RELAXED) == 0)
+		return found != NULL;
+	key.port = 0;
+	any = pointer_table_find(&table->nat_servers, endpoint_hash(address, 0, protocol, key.family, 0),
+				 &key, nat_server_is);
+	if (any && found)
+		for (size_t i = 0; i < RTE_DIM(prefixes->bits); i++)
+			prefixes->bits[i] |= any->prefixes.bits[i];
+	else if (any)
+		*prefixes = any->prefixes;
+	return found || any;
 }
 
 int nat_server_put(struct service_table *table, enum family family, uint8_t protocol,
@@ -158,6 +175,8 @@ int nat_server_put(struct service_table *table, enum family family, uint8_t prot
 	}
 	if (old)
 		rcu_free(old, memory_free);
+	else if (port == 0)
+		__atomic_store_n(&table->any_port_nat, table->any_port_nat + 1, __ATOMIC_RELEASE);
 	return 0;
 }
 
@@ -169,6 +188,8 @@ void nat_server_remove(struct service_table *table, enum family family, uint8_t 
 	void *old = pointer_table_remove(
 	    &table->nat_servers, endpoint_hash(address, port, protocol, key.family, 0), &key, nat_server_is);
 
+	if (old && port == 0)
+		__atomic_store_n(&table->any_port_nat, table->any_port_nat - 1, __ATOMIC_RELEASE);
 	if (old)
 		rcu_free(old, memory_free);
 }

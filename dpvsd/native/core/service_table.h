@@ -13,6 +13,8 @@ void service_table_free(struct service_table *table);
 /* Master only. Put replaces the pointer of an equal key; -1 when full. The table does not own the services.
  */
 int service_table_put(struct service_table *table, struct service *service);
+/* Makes sure that `more` puts do not fail for want of memory. */
+int service_table_reserve(struct service_table *table, uint32_t more);
 void service_table_remove(struct service_table *table, const struct service_key *key);
 /* The service with exactly this key. */
 struct service *service_table_get(const struct service_table *table, const struct service_key *key);
@@ -22,7 +24,8 @@ struct service *service_lookup(const struct service_table *table, const struct f
 
 /* Is this (address, port, protocol) a NAT-mode server? Its replies are steered to the worker that owns their
  * client. `prefixes` gets the persistence prefixes of the services it serves, as a set (bit n: prefix length
- * n; bit 0: no persistence, steer by address and port). Workers. */
+ * n; bit 0: no persistence, steer by address and port). Those of a server with port 0 count for any port.
+ * Workers. */
 struct prefix_set {
 	uint64_t bits[3];
 };

@@ -240,6 +240,16 @@ int net_address_apply(struct net_master *master, int verb, const struct address 
 	return 0;
 }
 
+bool net_address_find(const struct net_master *master, uint16_t port, enum family family,
+		      const union ip_addr *address, struct address *out)
+{
+	const struct own_address *own = own_address_find(master, port, family, address);
+
+	if (own)
+		*out = own->address;
+	return own != NULL;
+}
+
 size_t net_addresses_list(const struct net_master *master, uint64_t *cursor, struct address *out, size_t max)
 {
 	const struct own_address *own;

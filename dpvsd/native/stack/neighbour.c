@@ -554,6 +554,18 @@ int net_neighbour_apply(struct net_master *master, int verb, uint16_t port, enum
 	return 0;
 }
 
+bool net_neighbour_find(const struct net_master *master, uint16_t port, enum family family,
+			const union ip_addr *address, bool *permanent, uint8_t mac[6])
+{
+	const struct neighbour *n = neighbour_find(master, port, family, address);
+
+	if (!n)
+		return false;
+	*permanent = n->state == NEIGHBOUR_PERMANENT;
+	memcpy(mac, n->mac, 6);
+	return true;
+}
+
 void neighbours_of_port_changed(struct net_master *master, uint16_t port, bool gone)
 {
 	uint64_t cursor = 0;

@@ -218,6 +218,14 @@ int net_route_apply(struct net_master *master, int verb, const struct route *rou
 /* Permanent neighbours; delete also removes learnt ones. */
 int net_neighbour_apply(struct net_master *master, int verb, uint16_t port, enum family family,
 			const union ip_addr *address, const uint8_t mac[6], struct error *error);
+/* What is there now, changes that the workers do not see yet included: what an operation on it would change
+ * or delete. */
+bool net_address_find(const struct net_master *master, uint16_t port, enum family family,
+		      const union ip_addr *address, struct address *out);
+bool net_route_find(const struct net_master *master, const struct route *wanted, bool for_delete,
+		    struct route *out);
+bool net_neighbour_find(const struct net_master *master, uint16_t port, enum family family,
+			const union ip_addr *address, bool *permanent, uint8_t mac[6]);
 /* Between these, changes of addresses and routes are collected; the workers see all of them at the end, and
  * the tables are built once. May be nested. */
 void net_changes_begin(struct net_master *master);

@@ -574,6 +574,16 @@ static int remove_route(struct net_master *master, const struct route *route, st
 	return 0;
 }
 
+bool net_route_find(const struct net_master *master, const struct route *wanted, bool for_delete,
+		    struct route *out)
+{
+	const struct own_route *own = for_delete ? find_for_delete(master, wanted) : find_exact(master, wanted);
+
+	if (own)
+		*out = own->route;
+	return own != NULL;
+}
+
 int net_route_apply(struct net_master *master, int verb, const struct route *wanted, struct error *error)
 {
 	struct route route = *wanted;
