@@ -5,14 +5,12 @@
 
 enum {
 	RING = 8, /* texts that one message may hold */
+	TEXT = 96,
 };
 
-static char *ring_text(void)
+static char *ring_text(char texts[RING][TEXT], unsigned int *next)
 {
-	static char texts[RING][96];
-	static unsigned int next;
-
-	return texts[next++ % RING];
+	return texts[(*next)++ % RING];
 }
 
 const char *protocol_text(uint8_t protocol)
@@ -32,18 +30,22 @@ const char *protocol_text(uint8_t protocol)
 
 const char *endpoint_text(enum family family, const union ip_addr *address, rte_be16_t port)
 {
-	char *text = ring_text();
+	static char texts[RING][TEXT];
+	static unsigned int next;
+	char *text = ring_text(texts, &next);
 
-	snprintf(text, 96, family == FAMILY_IPV6 ? "[%s]:%u" : "%s:%u", ip_text(family, address),
+	snprintf(text, TEXT, family == FAMILY_IPV6 ? "[%s]:%u" : "%s:%u", ip_text(family, address),
 		 rte_be_to_cpu_16(port));
 	return text;
 }
 
 const char *service_text(const struct service_key *key)
 {
-	char *text = ring_text();
+	static char texts[RING][TEXT];
+	static unsigned int next;
+	char *text = ring_text(texts, &next);
 
-	snprintf(text, 96, "%s %s", protocol_text(key->protocol),
+	snprintf(text, TEXT, "%s %s", protocol_text(key->protocol),
 		 endpoint_text((enum family)key->family, &key->address, key->port));
 	return text;
 }
@@ -58,6 +60,7 @@ int read_address(const ProtobufCBinaryData *bytes, const char *what, enum family
 		 union ip_addr *address, struct error *error)
 {
 	*address = (union ip_addr){.q = {0, 0}};
+	*family = FAMILY_NONE;
 	if (bytes->len != 4 && bytes->len != 16)
 		return error_set(error, "invalid", "4 bytes for IPv4, 16 for IPv6", "the %s has %zu bytes",
 				 what, bytes->len);
