@@ -1,6 +1,7 @@
 import { fork } from 'node:child_process';
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { release, version } from 'node:os';
+import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CLONE_NEWNET, setns, setProcessName } from '../lib/libc.js';
 import { Log } from '../lib/log.js';
@@ -112,6 +113,7 @@ function writeAll(fd: number, text: string): void {
 }
 
 function run(options: Options, argv: string[]): void {
+  options.file = resolve(options.file);
   const logTarget: LogTarget = {
     ...(options.noSyslog ? {} : { facility: options.facility }),
     ...(options.logConsole ? { console: true } : {}),
@@ -160,6 +162,9 @@ function run(options: Options, argv: string[]): void {
     process.exitCode = EXIT_FATAL;
     return;
   }
+  // No folder of the machine shall be busy because of us, and nothing but a signal ends us.
+  if (background) process.chdir('/');
+  setInterval(() => {}, 2 ** 30);
   const processName = global.processName ?? (global.processNames ? 'keepalived' : undefined);
   if (processName !== undefined) setProcessName(processName.slice(0, 15));
   const door = new FrontDoor(parsed.model, {
@@ -195,7 +200,6 @@ function run(options: Options, argv: string[]): void {
 function goIntoBackground(argv: string[]): void {
   const child = fork(fileURLToPath(import.meta.url), argv, {
     detached: true,
-    cwd: '/',
     env: { ...process.env, [BACKGROUND]: '1' },
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
   });

@@ -1,5 +1,19 @@
 import type { Model } from './model/index.js';
+import { writeGlobalDefs, writeRoot } from './write/global.js';
+import { writeLoadBalancing } from './write/load-balancing.js';
+import { Writer } from './write/text.js';
+import { writeBfd, writeVrrp } from './write/vrrp.js';
 
+/**
+ * The model as a configuration: every value spelt out, nothing left to defaults. Reading it gives the same model again; it is what
+ * `--dump-conf` shows.
+ */
 export function writeModel(model: Model): string {
-  return JSON.stringify(model, null, 1);
+  const writer = new Writer();
+  writeGlobalDefs(writer, model.global, model.loadBalancing.engine);
+  writeRoot(writer, model.global);
+  writeBfd(writer, model.bfd.sessions);
+  writeVrrp(writer, model.vrrp);
+  writeLoadBalancing(writer, model.loadBalancing, model.global.dialect);
+  return writer.text;
 }

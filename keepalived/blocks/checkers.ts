@@ -107,7 +107,7 @@ const pattern: Shape<string> = {
   least: 1,
   quoted: true,
   read(line) {
-    const { words: pieces, unmatched } = splitQuoted(line.text, 'keep');
+    const { words: pieces, unmatched } = splitQuoted(line.text, 'resolve');
     if (unmatched) line.report('unmatched-quote', "'regex': a quote is not closed");
     return pieces[1];
   },

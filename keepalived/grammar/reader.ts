@@ -95,7 +95,7 @@ export class Reader {
       { configId: options.configId, folder: () => this.folder },
       diagnostics,
     );
-    diagnostics.place = () => this.place;
+    diagnostics.place = () => (this.#file === '' ? undefined : this.place);
   }
 
   /** Where the current item stands. */

@@ -196,7 +196,8 @@ export class LoadBalancingResolver {
 
     const made: VirtualServer = {
       target: this.#target(draft, family),
-      protocol,
+      // A mark has no protocol; DPVS keeps what was written all the same.
+      protocol: marksOnly && !this.#dpvs ? 'UDP' : protocol,
       family,
       scheduler: draft.scheduler ?? 'wlc',
       schedulerFlags: { ...draft.flags },

@@ -140,8 +140,14 @@ export class VrrpResolver {
             'track_group',
           );
       }
-      if (group.instances.length === 0) {
-        this.#say('error', `track_group ${group.name} is empty, it is left out`, group.place, 'track_group');
+      if (present.length === 0) {
+        const kind = group.instances.length === 0 ? 'error' : 'note';
+        this.#say(
+          kind,
+          `track_group ${group.name} has no instances, it is left out`,
+          group.place,
+          'track_group',
+        );
         continue;
       }
       trackGroups.push({ name: group.name, instances: present });
@@ -472,7 +478,7 @@ export class VrrpResolver {
           say('error', `unicast peer address[${peer.address}] MUST be of the same family. Skipping`);
         return ofFamily(peer.address);
       });
-      if (made.unicastPeers.length === 0 && !draft.unicastFaultNoPeer) {
+      if (made.unicastPeers.length === 0 && !draft.unicastFaultNoPeer && made.interface !== undefined) {
         // As keepalived: a source address alone does not stop multicast.
         delete made.unicastPeers;
       }
