@@ -67,8 +67,11 @@ static bool copy_to(char *to, size_t size, const char *text)
 
 static void remember(struct settings *s, const char *name, const char *value)
 {
-	struct setting_value *v = NULL;
+	struct setting_value *v = NULL, new;
 
+	/* Longer than any item that may change while running. */
+	if (!copy_to(new.name, sizeof(new.name), name) || !copy_to(new.value, sizeof(new.value), value))
+		return;
 	for (unsigned int i = 0; i < s->value_count; i++)
 		if (strcmp(s->values[i].name, name) == 0)
 			v = &s->values[i];
@@ -76,8 +79,7 @@ static void remember(struct settings *s, const char *name, const char *value)
 		v = &s->values[s->value_count++];
 	if (v == NULL)
 		return;
-	snprintf(v->name, sizeof(v->name), "%s", name);
-	snprintf(v->value, sizeof(v->value), "%s", value);
+	*v = new;
 }
 
 /* 1: taken, 0: no such item, -1: the value is wrong. */
