@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net';
+import { BinaryWriter } from '@bufbuild/protobuf/wire';
 import { frame, MAX_MESSAGE, Unframer } from './framing.js';
 import {
   type Applied,
@@ -68,6 +69,32 @@ export type GetFilter = Omit<DeepPartial<Get>, 'table'>;
 type KnownRow = NonNullable<Row['row']>;
 export type RowKind = KnownRow['$case'];
 export type RowOf<Kind extends RowKind> = Extract<KnownRow, { $case: Kind }>['value'];
+
+/**
+ * Operations in the form in which they travel, a few dozen bytes each: for batches that are gathered one by one, or many of them
+ * before the first is sent.
+ */
+export class EncodedBatch {
+  readonly #writer = new BinaryWriter();
+  #count = 0;
+
+  get count(): number {
+    return this.#count;
+  }
+
+  add(operation: Operation): void {
+    // Field 1 of Batch: operations.
+    Operation.encode(operation, this.#writer.uint32(10).fork()).join();
+    this.#count++;
+  }
+
+  /** The message Batch. A batch is finished once, by the apply that sends it. */
+  finish(dryRun: boolean): Uint8Array {
+    // Field 2 of Batch: dry_run.
+    if (dryRun) this.#writer.uint32(16).bool(true);
+    return this.#writer.finish();
+  }
+}
 
 /** A row as `get` yields it: of a kind that this program knows. */
 export interface TableRow {
@@ -218,13 +245,22 @@ export class DpvsdClient {
    * was refused. One message carries about 20,000 servers; `too-big` says that a batch must be split.
    * @param dryRun check everything, change nothing
    */
-  async apply(operations: OperationInput[], options: { dryRun?: boolean } = {}): Promise<Applied> {
-    const body = await this.#ask({
-      $case: 'apply',
-      value: {
-        operations: operations.map((operation) => Operation.fromPartial(operation as object)),
-        dryRun: options.dryRun ?? false,
-      },
+  async apply(
+    operations: OperationInput[] | EncodedBatch,
+    options: { dryRun?: boolean } = {},
+  ): Promise<Applied> {
+    let batch: EncodedBatch;
+    if (operations instanceof EncodedBatch) batch = operations;
+    else {
+      batch = new EncodedBatch();
+      for (const operation of operations) batch.add(Operation.fromPartial(operation as object));
+    }
+    const bytes = batch.finish(options.dryRun ?? false);
+    const body = await new Promise<NonNullable<Reply['body']>>((resolve, reject) => {
+      const id = this.#nextId++;
+      // Fields 1 and 3 of Request: id, apply.
+      const request = new BinaryWriter().uint32(8).uint64(id).uint32(26).bytes(bytes).finish();
+      this.#send(id, request, { done: resolve, fail: reject });
     });
     if (body.$case === 'applied') return body.value;
     throw this.#fail(foreign(this.#path));
@@ -241,26 +277,25 @@ export class DpvsdClient {
     let failure: DpvsdError | undefined;
     let abandoned = false;
     let wake = () => {};
-    this.#send(
-      { $case: 'get', value: Get.fromPartial({ ...filter, table } as object) },
-      {
-        rows: (rows) => {
-          if (abandoned) return;
-          queue.push(rows);
-          if (queue.length >= ROWS_AHEAD && this.#pending.length === 1) this.#pause();
-          wake();
-        },
-        done: (body) => {
-          if (body.$case !== 'done') failure = this.#fail(foreign(this.#path));
-          finished = true;
-          wake();
-        },
-        fail: (error) => {
-          failure = error;
-          wake();
-        },
+    const id = this.#nextId++;
+    const value = Get.fromPartial({ ...filter, table } as object);
+    this.#send(id, Request.encode({ id, body: { $case: 'get', value } }).finish(), {
+      rows: (rows) => {
+        if (abandoned) return;
+        queue.push(rows);
+        if (queue.length >= ROWS_AHEAD && this.#pending.length === 1) this.#pause();
+        wake();
       },
-    );
+      done: (body) => {
+        if (body.$case !== 'done') failure = this.#fail(foreign(this.#path));
+        finished = true;
+        wake();
+      },
+      fail: (error) => {
+        failure = error;
+        wake();
+      },
+    });
     try {
       for (;;) {
         const rows = queue.shift();
@@ -306,13 +341,7 @@ export class DpvsdClient {
     this.#socket.write(frame(Request.encode({ id: HELLO_ID, body }).finish()));
   }
 
-  #ask(body: NonNullable<Request['body']>): Promise<NonNullable<Reply['body']>> {
-    return new Promise((resolve, reject) => this.#send(body, { done: resolve, fail: reject }));
-  }
-
-  #send(body: NonNullable<Request['body']>, handlers: Omit<Pending, 'id'>): void {
-    const id = this.#nextId++;
-    const bytes = Request.encode({ id, body }).finish();
+  #send(id: number, bytes: Uint8Array, handlers: Omit<Pending, 'id'>): void {
     const refused = this.#failure ?? this.#refuse(bytes);
     if (refused) {
       handlers.fail(refused);

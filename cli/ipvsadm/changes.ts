@@ -1,9 +1,10 @@
-import { type DpvsdClient, DpvsdError, type OperationInput } from '../../dpvsd/client.js';
+import { type DpvsdClient, DpvsdError } from '../../dpvsd/client.js';
 import {
   Flush_What,
   Forward,
-  Server,
-  Service,
+  type Operation,
+  type Server,
+  type Service,
   type ServiceKey,
   Table,
   Verb,
@@ -42,13 +43,13 @@ export class Operations {
   }
 
   /** The operation of a change. @throws DpvsdError `not-found` when there is nothing to edit */
-  operation(change: Change): OperationInput {
+  operation(change: Change): Operation {
     const operation = this.#make(change);
     if (this.#services) this.#follow(operation);
     return operation;
   }
 
-  #make(change: Change): OperationInput {
+  #make(change: Change): Operation {
     if (change.kind === 'operation') return change.operation;
     const verb = Verb.VERB_EDIT;
     if (change.kind === 'edit-service') {
@@ -71,10 +72,10 @@ export class Operations {
     return { verb, object: { $case: 'server', value: { ...before, ...edits } } };
   }
 
-  #follow({ verb, object }: OperationInput): void {
+  #follow({ verb, object }: Operation): void {
     switch (object?.$case) {
       case 'service': {
-        const service = Service.fromPartial(object.value as object);
+        const service = object.value;
         const id = serviceId(service.key!);
         if (verb !== Verb.VERB_DELETE) this.#services?.set(id, service);
         else {
@@ -84,13 +85,13 @@ export class Operations {
         break;
       }
       case 'server': {
-        const server = Server.fromPartial(object.value as object);
+        const server = object.value;
         if (verb !== Verb.VERB_DELETE) this.#remember(server);
         else this.#servers.get(serviceId(server.service!))?.delete(endpointText(server.address, server.port));
         break;
       }
       case 'flush':
-        if (object.value?.what === Flush_What.SERVICES) {
+        if (object.value.what === Flush_What.SERVICES) {
           this.#services?.clear();
           this.#servers.clear();
         }

@@ -1,14 +1,15 @@
-import type { OperationInput } from '../../dpvsd/client.js';
 import {
   type ConnectionFilter,
+  type DeepPartial,
   type DestCheck,
   Flush_What,
   Forward,
   HashTarget,
   ListKind,
+  Operation,
   Protocol,
   ProxyProtocol,
-  type Server,
+  Server,
   type Service,
   type ServiceKey,
   Verb,
@@ -31,7 +32,7 @@ export interface ListOptions {
 
 /** A change of the tables. Edits keep what they do not name, so that they need to know what is there. */
 export type Change =
-  | { kind: 'operation'; operation: OperationInput }
+  | { kind: 'operation'; operation: Operation }
   | { kind: 'edit-service'; key: ServiceKey; edits: Partial<Service> }
   | { kind: 'edit-server'; service: ServiceKey; address: Uint8Array; port: number; edits: Partial<Server> };
 
@@ -261,8 +262,8 @@ function parseSockpair(text: string): ConnectionFilter {
   return { protocol, client, clientPort, virtual, virtualPort };
 }
 
-function operation(verb: Verb, object: NonNullable<OperationInput['object']>): Change {
-  return { kind: 'operation', operation: { verb, object } };
+function operation(verb: Verb, object: NonNullable<DeepPartial<Operation>['object']>): Change {
+  return { kind: 'operation', operation: Operation.fromPartial({ verb, object } as object) };
 }
 
 function changeCommand(
@@ -508,6 +509,8 @@ const forwards: Record<string, Forward> = {
   snat: Forward.FORWARD_SNAT,
 };
 
+const plainServer: Server = { ...Server.fromPartial({}), weight: 1 };
+
 function serverChange(what: string, service: ServiceKey, given: Given): Change {
   const udp = service.protocol === Protocol.PROTOCOL_UDP;
   const endpoint = parseEndpoint(given.value('real-server') ?? '', 'real server', udp ? 'udp' : 'tcp');
@@ -532,6 +535,7 @@ function serverChange(what: string, service: ServiceKey, given: Given): Change {
   // Packets that are passed on unchanged reach the service's own port, whatever was asked for (as LVS does).
   if (service.fwmark === 0 && (forward === Forward.FORWARD_DR || forward === Forward.FORWARD_TUNNEL))
     port = service.port;
-  const value = { weight: 1, ...edits, service, address, port, forward };
-  return operation(Verb.VERB_ADD, { $case: 'server', value });
+  const value: Server = { ...plainServer, ...edits, service, address, port, forward };
+  // The bulk of a long restore: complete as it is, without the detour of operation().
+  return { kind: 'operation', operation: { verb: Verb.VERB_ADD, object: { $case: 'server', value } } };
 }

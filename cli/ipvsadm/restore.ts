@@ -1,4 +1,4 @@
-import { type DpvsdClient, DpvsdError, type OperationInput } from '../../dpvsd/client.js';
+import { type DpvsdClient, DpvsdError, EncodedBatch } from '../../dpvsd/client.js';
 import { UsageError } from '../usage.js';
 import { Operations } from './changes.js';
 import { type Change, parseCommandLine } from './command.js';
@@ -23,15 +23,13 @@ export class RestoreError extends Error {
   }
 }
 
-interface NumberedChange {
-  line: number;
-  change: Change;
-}
-
 /** Splits a line into words: blanks separate, quotes keep together, a backslash keeps the next character, # begins a comment. */
 export function splitWords(line: string): string[] {
   // Nearly every line has nothing to unquote.
-  if (!/["'\\#]/.test(line)) return line.split(/\s+/).filter((word) => word !== '');
+  if (!/["'\\#\t\r]/.test(line)) {
+    const words = line.split(' ');
+    return words.includes('') ? words.filter((word) => word !== '') : words;
+  }
   const words: string[] = [];
   let word: string | undefined;
   let quote = '';
@@ -69,23 +67,49 @@ async function* linesOf(input: AsyncIterable<string | Buffer>): AsyncGenerator<s
   if (rest !== '') yield [rest];
 }
 
+/** Operations that are in force together, with the lines that they came from. */
+interface Step {
+  batch: EncodedBatch;
+  lines: number[];
+}
+
+/** What a whole input asks for. Encoded at once where that is possible, so that long inputs take little memory. */
+interface Plan {
+  steps: Step[];
+  /** From the first edit on: edits need to know what the lines before them made. */
+  rest: { line: number; change: Change }[];
+}
+
 /** Reads every line before anything is sent, so that a mistyped line changes nothing. @throws RestoreError */
-async function readChanges(input: AsyncIterable<string | Buffer>): Promise<NumberedChange[]> {
-  const changes: NumberedChange[] = [];
+async function readPlan(input: AsyncIterable<string | Buffer>): Promise<Plan> {
+  const plan: Plan = { steps: [], rest: [] };
+  let step: Step = { batch: new EncodedBatch(), lines: [] };
   let line = 0;
-  for await (const lines of linesOf(input)) {
-    for (const text of lines) {
+  for await (const texts of linesOf(input)) {
+    for (const text of texts) {
       line++;
-      try {
-        const change = changeOf(text);
-        if (change) changes.push({ line, change });
-      } catch (error) {
-        if (error instanceof UsageError) throw new RestoreError(line, error, 0);
-        throw error;
+      const change = changeAt(line, text);
+      if (!change) continue;
+      if (plan.rest.length > 0 || change.kind !== 'operation') {
+        plan.rest.push({ line, change });
+        continue;
       }
+      if (step.batch.count === 0) plan.steps.push(step);
+      step.batch.add(change.operation);
+      step.lines.push(line);
+      if (step.batch.count === BATCH) step = { batch: new EncodedBatch(), lines: [] };
     }
   }
-  return changes;
+  return plan;
+}
+
+function changeAt(line: number, text: string): Change | undefined {
+  try {
+    return changeOf(text);
+  } catch (error) {
+    if (error instanceof UsageError) throw new RestoreError(line, error, 0);
+    throw error;
+  }
 }
 
 function changeOf(text: string): Change | undefined {
@@ -115,15 +139,14 @@ export async function restore(
   input: AsyncIterable<string | Buffer>,
   progress: (done: number, of: number) => void = () => {},
 ): Promise<Restored> {
-  const changes = await readChanges(input);
-  const operations = new Operations(client);
+  const { steps, rest } = await readPlan(input);
+  const total = steps.reduce((sum, { lines }) => sum + lines.length, rest.length);
   const restored: Restored = { lines: 0, batches: 0, generation: 0 };
   let applied = 0;
-  let lines: number[] = [];
-  let batch: OperationInput[] = [];
+  const started = performance.now();
+  let shown = started + PROGRESS_AFTER - PROGRESS_EVERY;
 
-  const send = async () => {
-    if (batch.length === 0) return;
+  const send = async ({ batch, lines }: Step) => {
     try {
       restored.generation = (await client.apply(batch)).generation;
     } catch (error) {
@@ -131,33 +154,29 @@ export async function restore(
       throw new RestoreError(lines[error.operation ?? 0] ?? lines[0] ?? 0, error, applied);
     }
     restored.batches++;
-    restored.lines += batch.length;
+    restored.lines += lines.length;
     applied = lines.at(-1) ?? applied;
-    lines = [];
-    batch = [];
+    if (performance.now() - shown < PROGRESS_EVERY) return;
+    shown = performance.now();
+    progress(restored.lines, total);
   };
 
-  const started = performance.now();
-  let shown = started + PROGRESS_AFTER - PROGRESS_EVERY;
-  for (const { line, change } of changes) {
-    if (operations.needsTables(change)) {
-      await send();
-      await operations.readTables();
+  for (const step of steps) await send(step);
+  if (rest.length === 0) return restored;
+  const operations = new Operations(client);
+  await operations.readTables();
+  for (let from = 0; from < rest.length; from += BATCH) {
+    const step: Step = { batch: new EncodedBatch(), lines: [] };
+    for (const { line, change } of rest.slice(from, from + BATCH)) {
+      try {
+        step.batch.add(operations.operation(change));
+      } catch (error) {
+        if (error instanceof DpvsdError) throw new RestoreError(line, error, applied);
+        throw error;
+      }
+      step.lines.push(line);
     }
-    try {
-      batch.push(operations.operation(change));
-    } catch (error) {
-      if (error instanceof DpvsdError) throw new RestoreError(line, error, applied);
-      throw error;
-    }
-    lines.push(line);
-    if (batch.length < BATCH) continue;
-    await send();
-    if (performance.now() - shown >= PROGRESS_EVERY) {
-      shown = performance.now();
-      progress(restored.lines, changes.length);
-    }
+    await send(step);
   }
-  await send();
   return restored;
 }

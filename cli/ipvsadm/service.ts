@@ -70,13 +70,12 @@ export function parseEndpoint(text: string, what: string, protocol: PortProtocol
     if (rest !== '' && !rest.startsWith(':')) throw illegal('a colon and the port belong behind the bracket');
     if (rest !== '') port = rest.slice(1);
     if (addressBytes(host)?.length !== 16) throw illegal('there is no IPv6 address in the brackets');
-  } else if (!addressBytes(text)) {
-    const colon = text.lastIndexOf(':');
-    if (colon >= 0) {
+  } else {
+    const colon = text.indexOf(':');
+    if (colon >= 0 && colon === text.lastIndexOf(':')) {
       host = text.slice(0, colon);
       port = text.slice(colon + 1);
-    }
-    if (host.includes(':')) throw illegal('an IPv6 address with a port needs brackets');
+    } else if (colon >= 0 && !addressBytes(text)) throw illegal('an IPv6 address with a port needs brackets');
   }
   const address = resolveHost(host);
   if (!address) throw illegal(`'${host}' is no address and no known host`);
