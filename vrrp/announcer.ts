@@ -1,0 +1,167 @@
+import { readFileSync } from 'node:fs';
+import type { GarpGroup } from '../keepalived/model/vrrp.js';
+import type { Timer } from '../lib/clock.js';
+import { parseIp } from '../lib/ip.js';
+import {
+  AF_PACKET,
+  close,
+  SO_PRIORITY,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_RAW,
+  SOL_SOCKET,
+  setsockopt,
+  sockaddrLinkLayer,
+  socket,
+  trySendto,
+} from '../lib/libc.js';
+import type { Log } from '../lib/log.js';
+import type { Poller } from '../lib/poller.js';
+import type { PlacedAddress } from './addresses.js';
+import type { Interfaces } from './interfaces.js';
+import { ETHERTYPE_ARP, encodeGratuitousArp } from './packet/gratuitous-arp.js';
+import { ETHERTYPE_IPV6, encodeNeighbourAdvertisement } from './packet/neighbour-advertisement.js';
+
+/** Frames sent in one go without an interval; adverts come in between. */
+const BURST = 64;
+const CONTROL_PRIORITY = 7;
+
+export interface Pace {
+  garpInterval: number;
+  gnaInterval: number;
+  groups: readonly GarpGroup[];
+}
+
+interface Queue {
+  pending: PlacedAddress[];
+  timer: Timer | undefined;
+  /** Earliest time of the next frame. */
+  next: number;
+}
+
+/**
+ * Sends gratuitous ARP and unsolicited neighbour advertisements for addresses on kernel interfaces, not faster than the
+ * interface's interval. Interfaces of one garp_group share their interval.
+ */
+export class Announcer {
+  readonly #poller: Poller;
+  readonly #interfaces: Interfaces;
+  readonly #log: Log;
+  readonly #fd: number;
+  readonly #queues = new Map<string, Queue>();
+  #pace: Pace = { garpInterval: 0, gnaInterval: 0, groups: [] };
+  /** Frames sent since the start. */
+  sent = 0;
+
+  constructor(poller: Poller, interfaces: Interfaces, log: Log) {
+    this.#poller = poller;
+    this.#interfaces = interfaces;
+    this.#log = log;
+    // Protocol 0: the socket sends, and receives nothing.
+    this.#fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    setsockopt(this.#fd, SOL_SOCKET, SO_PRIORITY, CONTROL_PRIORITY);
+  }
+
+  set pace(pace: Pace) {
+    this.#pace = pace;
+  }
+
+  announce(addresses: readonly PlacedAddress[], repeat: number): void {
+    for (let round = 0; round < repeat; round++) {
+      for (const address of addresses) this.#queue(address.interface).pending.push(address);
+    }
+    for (const key of new Set(addresses.map((address) => this.#shared(address.interface)))) this.#send(key);
+  }
+
+  silence(addresses: readonly PlacedAddress[]): void {
+    const quiet = new Set(addresses.map(keyOf));
+    for (const queue of this.#queues.values()) {
+      queue.pending = queue.pending.filter((address) => !quiet.has(keyOf(address)));
+    }
+  }
+
+  close(): void {
+    for (const queue of this.#queues.values()) queue.timer?.cancel();
+    close(this.#fd);
+  }
+
+  /** Name of the queue: the interface's, or its group's. */
+  #shared(name: string): string {
+    const group = this.#pace.groups.findIndex(({ interfaces }) => interfaces.includes(name));
+    return group >= 0 ? `group ${group}` : name;
+  }
+
+  #queue(name: string): Queue {
+    const key = this.#shared(name);
+    let queue = this.#queues.get(key);
+    if (!queue) {
+      queue = { pending: [], timer: undefined, next: 0 };
+      this.#queues.set(key, queue);
+    }
+    return queue;
+  }
+
+  #interval(address: PlacedAddress): number {
+    const group = this.#pace.groups.find(({ interfaces }) => interfaces.includes(address.interface));
+    return address.spec.address.includes(':')
+      ? (group?.gnaInterval ?? this.#pace.gnaInterval)
+      : (group?.garpInterval ?? this.#pace.garpInterval);
+  }
+
+  #send(key: string): void {
+    const queue = this.#queues.get(key);
+    if (!queue || queue.timer) return;
+    const again = (delay: number) => {
+      queue.timer = this.#poller.after(
+        delay,
+        () => {
+          queue.timer = undefined;
+          this.#send(key);
+        },
+        `announcements on ${key}`,
+      );
+    };
+    for (let count = 0; queue.pending.length > 0; count++) {
+      const now = this.#poller.now();
+      if (now < queue.next || count === BURST) {
+        again(queue.next - now);
+        return;
+      }
+      const address = queue.pending.shift()!;
+      this.#frame(address);
+      queue.next = now + this.#interval(address);
+    }
+    this.#queues.delete(key);
+  }
+
+  #frame(address: PlacedAddress): void {
+    const one = this.#interfaces.get(address.interface);
+    if (one?.link.mac.length !== 6) return;
+    const six = address.spec.address.includes(':');
+    const bytes = parseIp(address.spec.address);
+    const frame = six
+      ? encodeNeighbourAdvertisement(one.link.mac, bytes, forwards(address.interface))
+      : encodeGratuitousArp(one.link.mac, bytes);
+    const destination = sockaddrLinkLayer(
+      six ? ETHERTYPE_IPV6 : ETHERTYPE_ARP,
+      one.link.index,
+      frame.subarray(0, 6),
+    );
+    const error = trySendto(this.#fd, frame, destination);
+    if (error === 0) this.sent++;
+    else this.#log.debug(`announcing ${address.spec.address} on ${address.interface}: error ${error}`);
+  }
+}
+
+function keyOf(address: PlacedAddress): string {
+  return `${address.interface} ${address.spec.address}`;
+}
+
+/** Whether this node forwards IPv6 on the interface, which the router flag must tell. */
+function forwards(name: string): boolean {
+  try {
+    return readFileSync(`/proc/sys/net/ipv6/conf/${name}/forwarding`, 'latin1').trim() !== '0';
+  } catch {
+    return false;
+  }
+}

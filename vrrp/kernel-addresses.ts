@@ -1,0 +1,121 @@
+import type { VirtualAddress } from '../keepalived/model/vrrp.js';
+import { formatIp, parseIp } from '../lib/ip.js';
+import type { Log } from '../lib/log.js';
+import {
+  addAddressRequest,
+  deleteAddressRequest,
+  IFA_F_HOMEADDRESS,
+  IFA_F_MANAGETEMPADDR,
+  IFA_F_MCAUTOJOIN,
+  IFA_F_NODAD,
+  IFA_F_NOPREFIXROUTE,
+  type InterfaceAddress,
+} from '../lib/netlink/address.js';
+import type { NetlinkSocket } from '../lib/netlink/socket.js';
+import type { AddressSink, PlacedAddress } from './addresses.js';
+import type { Announcer } from './announcer.js';
+import type { Interfaces } from './interfaces.js';
+
+/** Marks addresses and routes as put there by a keepalived (rt_protos). */
+export const PROTOCOL_KEEPALIVED = 18;
+
+/** Virtual addresses on the kernel's interfaces. */
+export class KernelAddresses implements AddressSink {
+  readonly #netlink: NetlinkSocket;
+  readonly #interfaces: Interfaces;
+  readonly #announcer: Announcer;
+  readonly #log: Log;
+
+  constructor(netlink: NetlinkSocket, interfaces: Interfaces, announcer: Announcer, log: Log) {
+    this.#netlink = netlink;
+    this.#interfaces = interfaces;
+    this.#announcer = announcer;
+    this.#log = log;
+  }
+
+  add(addresses: readonly PlacedAddress[]): void {
+    const known = this.#resolve(addresses, true);
+    const errors = this.#netlink.batch(known.map(({ address }) => addAddressRequest(address)));
+    for (const [i, error] of errors.entries()) {
+      if (error) this.#log.error(`cannot add address ${describe(known[i]!.placed)}: ${error.message}`);
+    }
+  }
+
+  remove(addresses: readonly PlacedAddress[]): void {
+    this.silence(addresses);
+    const known = this.#resolve(addresses, false);
+    const errors = this.#netlink.batch(known.map(({ address }) => deleteAddressRequest(address)));
+    for (const [i, error] of errors.entries()) {
+      if (!error || error.code === 'EADDRNOTAVAIL' || error.code === 'ENODEV') continue;
+      this.#log.error(`cannot remove address ${describe(known[i]!.placed)}: ${error.message}`);
+    }
+  }
+
+  announce(addresses: readonly PlacedAddress[], repeat: number): void {
+    this.#announcer.announce(addresses, repeat);
+  }
+
+  silence(addresses: readonly PlacedAddress[]): void {
+    this.#announcer.silence(addresses);
+  }
+
+  leftBehind(addresses: readonly PlacedAddress[]): PlacedAddress[] {
+    return addresses.filter(({ interface: name, spec }) => {
+      const address = formatIp(parseIp(spec.address));
+      const prefixLength = spec.peer?.prefixLength ?? spec.prefixLength;
+      const present = this.#interfaces.get(name)?.addresses.get(`${address}/${prefixLength}`);
+      // Kernels before 5.18 keep no mark: what is configured as ours is taken for ours then.
+      return present && (!present.protocol || present.protocol === PROTOCOL_KEEPALIVED);
+    });
+  }
+
+  flush(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  close(): void {}
+
+  #resolve(
+    addresses: readonly PlacedAddress[],
+    complain: boolean,
+  ): { placed: PlacedAddress; address: InterfaceAddress }[] {
+    const known: { placed: PlacedAddress; address: InterfaceAddress }[] = [];
+    for (const placed of addresses) {
+      const one = this.#interfaces.get(placed.interface);
+      if (one) known.push({ placed, address: interfaceAddress(placed.spec, one.link.index) });
+      else if (complain) this.#log.error(`cannot add address ${describe(placed)}: no such interface`);
+    }
+    return known;
+  }
+}
+
+/** How the kernel is told of an address. */
+export function interfaceAddress(spec: VirtualAddress, index: number): InterfaceAddress {
+  const address = parseIp(spec.address);
+  const six = address.length === 16;
+  // A new master's address is no duplicate: detection would keep it silent for a second (RFC 9568 8.2.2).
+  let flags = six ? IFA_F_NODAD : 0;
+  if (spec.home) flags |= IFA_F_HOMEADDRESS;
+  if (spec.manageTemporaryAddress) flags |= IFA_F_MANAGETEMPADDR;
+  if (spec.noPrefixRoute) flags |= IFA_F_NOPREFIXROUTE;
+  if (spec.autoJoin) flags |= IFA_F_MCAUTOJOIN;
+  const preferred = spec.preferredLifetime ?? (six && spec.prefixLength === 128 ? 0 : 'forever');
+  return {
+    index,
+    address,
+    prefixLength: spec.prefixLength,
+    protocol: PROTOCOL_KEEPALIVED,
+    ...(flags ? { flags } : {}),
+    ...(spec.scope === undefined ? {} : { scope: spec.scope }),
+    ...(spec.broadcast === undefined ? {} : { broadcast: parseIp(spec.broadcast) }),
+    ...(spec.label === undefined ? {} : { label: spec.label }),
+    ...(spec.peer
+      ? { peer: { address: parseIp(spec.peer.address), prefixLength: spec.peer.prefixLength } }
+      : {}),
+    ...(preferred === 'forever' ? {} : { preferredLifetime: preferred }),
+  };
+}
+
+function describe(placed: PlacedAddress): string {
+  return `${placed.spec.address}/${placed.spec.prefixLength} on ${placed.interface}`;
+}

@@ -1,0 +1,67 @@
+import type { VrrpPart } from '../keepalived/model/index.js';
+import type { VrrpGlobals } from '../keepalived/model/vrrp.js';
+import { runSidecar, sidecarLog } from '../keepalived/sidecar.js';
+import {
+  LibcError,
+  lockMemory,
+  setAffinity,
+  setNice,
+  setProcessName,
+  setRealtime,
+  setRealtimeLimit,
+} from '../lib/libc.js';
+import type { Log } from '../lib/log.js';
+import { Director } from './director.js';
+import { dump } from './dump.js';
+
+/** Nice value when the configuration names none: ahead of everything that is not told otherwise. */
+const DEFAULT_NICE = -10;
+
+/** The VRRP process under the front door. */
+const log = sidecarLog('vrrp');
+let director: Director | undefined;
+
+runSidecar<VrrpPart>(
+  {
+    name: 'vrrp',
+    onModel: (part) => {
+      if (!director) tune(part.vrrp.globals, log);
+      director ??= new Director(log);
+      director.apply(part);
+    },
+    onDump: async (kind) => (director ? await dump(director, kind) : ''),
+    onStop: async () => await director?.stop(),
+  },
+  log,
+);
+
+/**
+ * Precedence over everything that can wait: what is configured must work or is complained about; what we take by ourselves is
+ * taken where the system permits it.
+ */
+function tune(globals: VrrpGlobals, log: Log): void {
+  const attempt = (what: string, asked: boolean, work: () => void) => {
+    try {
+      work();
+    } catch (error) {
+      if (!(error instanceof LibcError)) throw error;
+      const sentence = `cannot ${what}: ${error.message}`;
+      if (asked) log.warning(sentence);
+      else log.debug(sentence);
+    }
+  };
+  attempt('set the process name', false, () => setProcessName(globals.processName ?? 'keepalived_vrrp'));
+  attempt('lock memory', globals.noSwap, lockMemory);
+  attempt('raise the priority', globals.processPriority !== undefined, () =>
+    setNice(globals.processPriority ?? DEFAULT_NICE),
+  );
+  if (globals.cpuAffinity.length > 0)
+    attempt('set the CPU affinity', true, () => setAffinity(globals.cpuAffinity));
+  if (globals.realtimePriority !== undefined) {
+    // The limit is for a process without garbage collection: one pause of ours must not be punished with SIGXCPU.
+    attempt('limit real-time CPU use', true, () =>
+      setRealtimeLimit(Math.max(globals.realtimeLimit, 1_000_000)),
+    );
+    attempt('use real-time scheduling', true, () => setRealtime(globals.realtimePriority!));
+  }
+}
