@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import koffi from 'koffi';
 
@@ -117,7 +118,7 @@ const c = {
   execve: library.func('int execve(const char *path, const char **argv, const char **envp)'),
   setns: library.func('int setns(int fd, int type)'),
   prctl: library.func('int prctl(int option, const void *a, uint64_t b, uint64_t c, uint64_t d)'),
-  mlockall: library.func('int mlockall(int flags)'),
+  mlock2: library.func('int mlock2(const void *start, size_t length, unsigned int flags)'),
   setpriority: library.func('int setpriority(int which, uint32_t who, int priority)'),
   setScheduler: library.func('int sched_setscheduler(int pid, int policy, const void *parameters)'),
   setAffinity: library.func('int sched_setaffinity(int pid, size_t length, const void *mask)'),
@@ -406,15 +407,25 @@ export function setParentDeathSignal(signal: number): void {
   checked(c.prctl(PR_SET_PDEATHSIG, BigInt(signal), 0, 0, 0), 'prctl');
 }
 
-const MCL_CURRENT = 1;
-const MCL_ONFAULT = 4;
+const MLOCK_ONFAULT = 1;
 
 /**
- * Keeps the pages that this process uses now from being swapped out; what it takes later is not locked, since a JavaScript
- * heap reserves far more address space than it ever touches.
+ * Keeps program text, libraries, the C heap and the stack of this process in memory once they are there. The JavaScript heap is
+ * left out: V8 gives pages back with madvise(MADV_DONTNEED), which the kernel refuses on locked pages, and V8 takes that for a
+ * fatal error; so mlockall is out of the question.
+ * @returns the number of mappings that are locked
  */
-export function lockMemory(): void {
-  checked(c.mlockall(MCL_CURRENT | MCL_ONFAULT), 'mlockall');
+export function lockMemory(): number {
+  let locked = 0;
+  for (const line of readFileSync('/proc/self/maps', 'latin1').split('\n')) {
+    const found = /^([0-9a-f]+)-([0-9a-f]+) r\S+ \S+ \S+ \d+ +(\/\S+|\[heap\]|\[stack\])/.exec(line);
+    if (!found) continue;
+    const start = BigInt(`0x${found[1]}`);
+    const length = BigInt(`0x${found[2]}`) - start;
+    checked(c.mlock2(start, length, MLOCK_ONFAULT), 'mlock2');
+    locked++;
+  }
+  return locked;
 }
 
 /** Nice value of this process, -20 (first) to 19. */

@@ -51,8 +51,11 @@ export class AdvertSender {
       const old =
         instance.unicastPeers !== undefined &&
         (instance.oldUnicastChecksum === 'always' || oldChecksumPeers.has(text));
-      const payload = this.#payload(channel, source, bytes, priority, old ? this.#group : bytes, sequence);
-      const error = channel.send(payload, bytes);
+      const advert = this.#advert(source, priority, old ? this.#group : bytes, sequence);
+      const error =
+        instance.authentication?.type === 'ah'
+          ? this.#sendSigned(channel, source, bytes, advert, instance.authentication.password)
+          : channel.send(advert, bytes);
       if (error !== 0) failed.set(text, error);
     }
     return failed;
@@ -63,14 +66,16 @@ export class AdvertSender {
     return authHmac !== undefined && authHmac.mode !== 'receive-only';
   }
 
-  #payload(
-    channel: Channel,
-    source: Uint8Array,
-    destination: Uint8Array,
-    priority: number,
-    summed: Uint8Array,
-    sequence: bigint,
-  ): Buffer {
+  /**
+   * The next authentication header counts from this number at least: keepalived nodes refuse a number that is not above all
+   * they have sent or received, so that a node that starts at 1 would not be heard for a while.
+   */
+  outrun(sequence: number): void {
+    if (sequence > this.#authenticationSequence) this.#authenticationSequence = sequence;
+  }
+
+  /** @param summed destination in the pseudo header of the checksum */
+  #advert(source: Uint8Array, priority: number, summed: Uint8Array, sequence: bigint): Buffer {
     const instance = this.#instance;
     const common = {
       virtualRouterId: instance.virtualRouterId,
@@ -109,13 +114,23 @@ export class AdvertSender {
         advert = Buffer.concat([advert, trailer]);
       }
     }
-    if (instance.authentication?.type !== 'ah') return advert;
+    return advert;
+  }
+
+  /** With an authentication header, whose check value covers the IP header too. */
+  #sendSigned(
+    channel: Channel,
+    source: Uint8Array,
+    destination: Uint8Array,
+    advert: Buffer,
+    password: string,
+  ): number {
     this.#authenticationSequence = (this.#authenticationSequence + 1) >>> 0 || 1;
     const header = encodeAuthenticationHeader(source, this.#authenticationSequence);
     const front = channel.header(header.length + advert.length, destination);
     const packet = Buffer.concat([front, header, advert]);
-    signPacket(packet, instance.authentication.password, instance.unicastPeers !== undefined);
-    return packet.subarray(front.length);
+    signPacket(packet, password, this.#instance.unicastPeers !== undefined);
+    return channel.send(packet.subarray(front.length), destination, front);
   }
 }
 

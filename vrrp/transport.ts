@@ -72,11 +72,12 @@ export interface Path {
 export interface Channel {
   /**
    * Sends one packet.
-   * @param payload what follows the IP header; over IPv4 with an authentication header it is the whole packet's remainder
+   * @param payload what follows the IP header
+   * @param header the IPv4 header that was signed; absent: a new one
    * @returns 0, or the error number
    */
-  send(payload: Buffer, destination: Uint8Array): number;
-  /** The IPv4 header that `send` will put in front, for those who sign it. */
+  send(payload: Buffer, destination: Uint8Array, header?: Buffer): number;
+  /** A new IPv4 header, for those who sign it. */
   header(payloadLength: number, destination: Uint8Array): Buffer;
   close(): void;
 }
@@ -160,9 +161,17 @@ export class Transport {
     const openReceiver = receiver;
     const openSender = sender;
     let closed = false;
+    let identification = 0;
+    const header = (payloadLength: number, destination: Uint8Array) => {
+      identification = (identification % 0xffff) + 1;
+      return header4(path, payloadLength, destination, identification);
+    };
     return {
-      header: (payloadLength, destination) => header4(path, payloadLength, destination),
-      send: (payload, destination) => sendBy(fd, path, payload, destination),
+      header,
+      send: (payload, destination, signed) => {
+        const front = path.family === 'ipv4' ? (signed ?? header(payload.length, destination)) : undefined;
+        return sendBy(fd, path, payload, destination, front);
+      },
       close: () => {
         if (closed) return;
         closed = true;
@@ -336,7 +345,7 @@ function linkSender(): number {
   return rawSocket(AF_PACKET, 0, (fd) => setsockopt(fd, SOL_SOCKET, SO_PRIORITY, CONTROL_PRIORITY));
 }
 
-function header4(path: Path, payloadLength: number, destination: Uint8Array): Buffer {
+function header4(path: Path, payloadLength: number, destination: Uint8Array, identification: number): Buffer {
   return encodeIpv4(
     {
       trafficClass: CONTROL_TRAFFIC_CLASS,
@@ -346,6 +355,7 @@ function header4(path: Path, payloadLength: number, destination: Uint8Array): Bu
       destination,
     },
     payloadLength,
+    identification,
   );
 }
 
@@ -367,26 +377,25 @@ function multicastMac(group: Uint8Array): Buffer {
     : Buffer.from([0x33, 0x33, ...group.subarray(12)]);
 }
 
-function sendBy(fd: number, path: Path, payload: Buffer, destination: Uint8Array): number {
+function sendBy(
+  fd: number,
+  path: Path,
+  payload: Buffer,
+  destination: Uint8Array,
+  header: Buffer | undefined,
+): number {
   if (path.sender) {
     const mac = multicastMac(destination);
     const type = path.family === 'ipv4' ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6;
-    let header: Buffer;
-    if (path.family === 'ipv4') {
-      header = header4(path, payload.length, destination);
-    } else {
-      header = header6(path, payload.length, destination);
+    if (path.family === 'ipv6') {
       payload.writeUInt16BE(0, CHECKSUM_OFFSET);
       const pseudo = pseudoHeaderSum(path.source, destination, payload.length);
       payload.writeUInt16BE(finishSum(sumWords(payload, pseudo)), CHECKSUM_OFFSET);
     }
     const ethernet = Buffer.concat([mac, path.sender.mac, Buffer.from([type >> 8, type & 255])]);
-    const frame = Buffer.concat([ethernet, header, payload]);
+    const frame = Buffer.concat([ethernet, header ?? header6(path, payload.length, destination), payload]);
     return trySendto(fd, frame, sockaddrLinkLayer(type, path.sender.index, mac));
   }
-  if (path.family === 'ipv4') {
-    const packet = Buffer.concat([header4(path, payload.length, destination), payload]);
-    return trySendto(fd, packet, sockaddrIn(destination));
-  }
+  if (header) return trySendto(fd, Buffer.concat([header, payload]), sockaddrIn(destination));
   return trySendto(fd, payload, sockaddrIn6(destination, 0, path.interface?.index ?? 0));
 }

@@ -17,15 +17,20 @@ const LENGTH = 20;
 /** Precedence "internetwork control", as routing protocols use it. */
 export const CONTROL_TRAFFIC_CLASS = 0xc0;
 
-/** A header without options (RFC 791 3.1), identification 0, in front of `payloadLength` bytes. */
+/**
+ * A header without options (RFC 791 3.1) in front of `payloadLength` bytes.
+ * @param identification 1..65535: the kernel replaces 0 by a number of its own
+ */
 export function encodeIpv4(
   header: Omit<Ipv4Header, 'length' | 'totalLength'>,
   payloadLength: number,
+  identification = 0,
 ): Buffer {
   const bytes = Buffer.alloc(LENGTH);
   bytes[0] = (4 << 4) | (LENGTH / 4);
   bytes[1] = header.trafficClass;
   bytes.writeUInt16BE(LENGTH + payloadLength, 2);
+  bytes.writeUInt16BE(identification, 4);
   bytes[8] = header.ttl;
   bytes[9] = header.protocol;
   bytes.set(header.source, 12);
