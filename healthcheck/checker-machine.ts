@@ -105,6 +105,8 @@ function fail(state: CheckerState, policy: CheckerPolicy): Advance {
     failedStep: policy.steps > 1 ? state.step : -1,
   };
   if (out) return { state: next, delay };
-  if (!state.up) return { state: next, confirmed: true, gaveUpAfter: state.retries, delay };
-  return { state: next, change: 'down', gaveUpAfter: state.retries, delay };
+  // Before the first run the retries were spent by decree.
+  const gaveUpAfter = state.hasRun ? state.retries : 0;
+  if (!state.up) return { state: next, confirmed: true, gaveUpAfter, delay };
+  return { state: next, change: 'down', gaveUpAfter, delay };
 }

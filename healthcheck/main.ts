@@ -3,6 +3,14 @@ import type { EngineSettings } from '../keepalived/model/virtual-server.js';
 import { createNotify } from '../keepalived/notify/index.js';
 import { runSidecar, sidecarLog } from '../keepalived/sidecar.js';
 import { systemClock } from '../lib/clock.js';
+import {
+  lockMemory,
+  setAffinity,
+  setNice,
+  setProcessName,
+  setRealtime,
+  setRealtimeLimit,
+} from '../lib/libc.js';
 import type { Log } from '../lib/log.js';
 import { Director } from './director/director.js';
 import { DpvsdDriver } from './director/dpvsd.js';
@@ -38,6 +46,7 @@ function main(): void {
           // Some descriptors belong to scripts, FIFOs, logs and the dataplane.
           engine.runner.limit = Math.max(64, Math.min(16_384, openFileLimit() - 256));
         }
+        if (!part) tune(next, log);
         part = next;
         await engine.apply(next, reload);
       },
@@ -45,11 +54,33 @@ function main(): void {
         return engine && director && part ? dumpText(kind, engine, director) : '';
       },
       async onStop(reason) {
-        await engine?.stop(reason === 'stop');
+        await engine?.stop(reason === 'stop' && !part?.run?.dontReleaseIpvs);
       },
     },
     log,
   );
+}
+
+/** What global_defs says about this process: name, priority, memory, CPUs. What the system does not permit is said and left. */
+function tune({ global }: HealthcheckPart, log: Log): void {
+  const { name, priority, noSwap, rtPriority, cpuAffinity, rlimitRttime } = global.checker;
+  const attempt = (what: string, work: () => void) => {
+    try {
+      work();
+    } catch (error) {
+      log.warning(`cannot ${what}: ${(error as Error).message}`);
+    }
+  };
+  const processName = name ?? (global.processNames ? 'keepalived_lvs' : undefined);
+  if (processName !== undefined) attempt('set the process name', () => setProcessName(processName));
+  if (noSwap) attempt('lock memory', lockMemory);
+  if (priority !== undefined) attempt('set the priority', () => setNice(priority));
+  if (cpuAffinity !== undefined) attempt('set the CPU affinity', () => setAffinity(cpuAffinity));
+  if (rlimitRttime !== undefined) {
+    // The limit is meant for a process without garbage collection: one pause of ours must not end it.
+    attempt('limit real-time CPU use', () => setRealtimeLimit(Math.max(rlimitRttime, 1_000_000)));
+  }
+  if (rtPriority !== undefined) attempt('use real-time scheduling', () => setRealtime(rtPriority));
 }
 
 function driverOf(settings: EngineSettings, log: Log): DirectorDriver {
