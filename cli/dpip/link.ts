@@ -167,7 +167,9 @@ function showWorkers(cpu: number | undefined, globals: Globals): Action {
     const { client, output } = context;
     const read = async () => {
       const rows = await client.list(Table.TABLE_WORKERS, 'lcore');
-      const chosen = cpu === undefined ? rows : rows.filter((row) => row.cpu === cpu);
+      // The master and its kind first, as DPVS lists them.
+      const sorted = [...rows].sort((a, b) => Number(a.role === 'worker') - Number(b.role === 'worker'));
+      const chosen = cpu === undefined ? sorted : sorted.filter((row) => row.cpu === cpu);
       if (chosen.length === 0)
         throw new DpvsdError('not-found', `no thread of dpvsd runs on cpu${cpu ?? ''}`);
       const counters = globals.stats ? await readCounters(client) : undefined;
