@@ -190,6 +190,7 @@ int main(int argc, char **argv)
 		return EXIT_FAILURE;
 	}
 	argv[eal_argc] = NULL;
+	master_block_signals();
 	if (rte_eal_init(eal_argc, argv) < 0) {
 		log_line(LOG_CRIT_LEVEL,
 			 "DPDK does not start: %s; its own lines above say more, and bin/dpvsd doctor what "

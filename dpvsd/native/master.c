@@ -193,6 +193,19 @@ static int prepare_workers(struct master *master, struct error *error)
 	return 0;
 }
 
+sigset_t master_block_signals(void)
+{
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGHUP);
+	sigaddset(&signals, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	return signals;
+}
+
 int master_prepare(struct master *master, struct error *error)
 {
 	const struct settings *s = &master->settings;
@@ -247,12 +260,7 @@ int master_prepare(struct master *master, struct error *error)
 		return -1;
 
 	master->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGINT);
-	sigaddset(&signals, SIGHUP);
-	sigaddset(&signals, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &signals, NULL);
+	signals = master_block_signals();
 	master->signal_fd = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
 	if (master->epoll_fd < 0 || master->signal_fd < 0)
 		return error_set(error, "system", NULL, "epoll or signalfd: %s", strerror(errno));

@@ -3,6 +3,8 @@
 #ifndef DPVSHA_MASTER_H
 #define DPVSHA_MASTER_H
 
+#include <signal.h>
+
 #include "channel.h"
 #include "control/control.h"
 #include "port/port.h"
@@ -30,6 +32,9 @@ struct master {
 	bool stop;
 };
 
+/* Keeps the signals that the master reads from a descriptor from ending the process. Before rte_eal_init: the
+ * threads of EAL inherit it, and one that did not would be killed by the first HUP. */
+sigset_t master_block_signals(void);
 /* Makes rings, tables, stack and control out of the settings; ports and pools exist already. -1 with the
  * error. */
 int master_prepare(struct master *master, struct error *error);

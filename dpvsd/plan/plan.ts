@@ -70,6 +70,8 @@ function ealLine(ports: Port[], threads: Threads, memory: Memory, options: EalOp
     )
   ) {
     add(noHuge ? '--no-shconf' : '--in-memory');
+    // Otherwise each hugepage of 2 MB takes a descriptor: 16 GB would take 8,192.
+    if (!noHuge && !has(options, '--single-file-segments')) add('--single-file-segments');
   }
   if (!has(options, '--telemetry', '--no-telemetry')) add('--no-telemetry');
   if (noHuge && !has(options, '--no-huge')) add('--no-huge');
