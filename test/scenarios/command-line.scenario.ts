@@ -1,5 +1,5 @@
 import { strict as assert } from 'node:assert';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DpvsdClient } from '../../dpvsd/client.js';
@@ -70,6 +70,7 @@ describe('ipvsadm and dpip on a dataplane without traffic', () => {
   });
   after(async () => {
     await dataplane?.stop(10_000);
+    if (dataplane) assert.deepEqual(readdirSync(folder), ['dpvs.conf'], 'it leaves nothing behind');
     if (folder) rmSync(folder, { recursive: true, force: true });
   });
   afterEach(async () => {
