@@ -417,14 +417,19 @@ export class LoadBalancingResolver {
       case 'UDP_CHECK':
         return [this.#udp(draft, { kind, ...timing, ...endpoint(), silence: 'alive' }, say)];
       case 'SMTP_CHECK': {
-        const heloName = draft.heloName ?? 'smtpchecker.keepalived.org';
-        const own = { kind, ...timing, ...endpoint(), heloName };
-        const hosts = (draft.hosts ?? []).map((host) => ({
-          ...own,
-          ...this.#hostOverrides(host),
-        }));
+        // Each `host` block is a check of its own, with what stands around the blocks as its defaults.
+        const { hosts, ...common } = draft;
         const direct = draft.connectAddress !== undefined || draft.connectPort !== undefined;
-        return hosts.length === 0 ? [own] : direct ? [own, ...hosts] : hosts;
+        const own: Checker = {
+          kind,
+          ...timing,
+          ...endpoint(),
+          heloName: draft.heloName ?? 'smtpchecker.keepalived.org',
+        };
+        const others = (hosts ?? []).flatMap((host) =>
+          this.#checkers({ ...common, ...host }, virtual, real, server, base, what),
+        );
+        return direct || others.length === 0 ? [own, ...others] : others;
       }
       case 'DNS_CHECK':
         return [{ kind, ...timing, ...endpoint(), type: draft.dnsType ?? 'SOA', name: draft.name ?? '.' }];
@@ -510,26 +515,6 @@ export class LoadBalancingResolver {
         return [{ kind, name: draft.name, alpha: timing.alpha }];
       }
     }
-  }
-
-  #hostOverrides(host: CheckerDraft): Partial<CheckTiming & CheckEndpoint> {
-    const made: Partial<CheckTiming & CheckEndpoint> = {};
-    copy(host, made, [
-      'retry',
-      'delayBeforeRetry',
-      'warmup',
-      'delayLoop',
-      'alpha',
-      'logAllFailures',
-      'connectAddress',
-      'connectPort',
-      'bindAddress',
-      'bindPort',
-      'bindInterface',
-      'fwmark',
-      'connectTimeout',
-    ]);
-    return made;
   }
 
   #udp(draft: CheckerDraft, check: UdpCheck, say: (kind: FindingKind, text: string) => void): UdpCheck {
