@@ -61,7 +61,8 @@ export function parse(file: string, options: ParseOptions = {}): Parsed {
   );
   const draft = emptyDraft();
   const found = reader.open(file, options.text);
-  const line = new Line(reader, new Set(options.off ?? []));
+  const exists = options.interfaceExists ?? interfaceExists;
+  const line = new Line(reader, new Set(options.off ?? []), exists);
   if (found) readStatements(line, root, draft, true);
   if (options.dialect) draft.global.dialect = options.dialect;
   draft.global.includeCheck = { ...reader.includeChecks };
@@ -70,7 +71,7 @@ export function parse(file: string, options: ParseOptions = {}): Parsed {
   const { engine: _engine, ...global } = draft.global;
   const vrrp = new VrrpResolver(draft, diagnostics, {
     hostname: name,
-    interfaceExists: options.interfaceExists ?? interfaceExists,
+    interfaceExists: exists,
   });
   const model: Model = {
     global,

@@ -3,6 +3,7 @@ import { block, type Keyword, type Line, type Shape, type Spec, table, value } f
 import {
   bool,
   command,
+  existing,
   flag,
   ip,
   oneOf,
@@ -68,14 +69,18 @@ function bytes(least: number): Shape<{ words: string[]; text: string }> {
 
 const tcpCheck = table<CheckerDraft>('TCP_CHECK', [...timing, ...endpoint]);
 
-const udpCheck = table<CheckerDraft>('UDP_CHECK', [
-  ...timing,
-  ...endpoint,
-  value('payload', bytes(1), set('payload')),
-  value('require_reply', bytes(0), set('requireReply')),
-  value('min_reply_length', uint(0, 65535), set('minReplyLength'), { default: '0' }),
-  value('max_reply_length', uint(0, 65535), set('maxReplyLength'), { default: '255' }),
-]);
+const udpCheck = table<CheckerDraft>(
+  'UDP_CHECK',
+  [
+    ...timing,
+    ...endpoint,
+    value('payload', bytes(1), set('payload')),
+    value('require_reply', bytes(0), set('requireReply')),
+    value('min_reply_length', uint(0, 65535), set('minReplyLength'), { default: '0' }),
+    value('max_reply_length', uint(0, 65535), set('maxReplyLength'), { default: '255' }),
+  ],
+  { tolerant: ['payload'] },
+);
 
 const pingCheck = table<CheckerDraft>('PING_CHECK', [
   ...[...timing, ...endpoint].map((keyword) => ({ ...keyword, in: 'upstream' as const })),
@@ -112,6 +117,21 @@ const pattern: Shape<string> = {
     return pieces[1];
   },
 };
+
+/** An offset in the body; keepalived does not complain about a bad one. */
+function offset(min: number): Shape<number> {
+  return {
+    text: `N >= ${min}`,
+    least: 1,
+    read(line) {
+      const given = line.words[1] as string;
+      const number = /^\d+$/.test(given) ? Number(given) : Number.NaN;
+      if (number >= min && number <= LARGEST) return number;
+      line.report('note', `'${line.keyword}': '${given}' is no offset, ignored`);
+      return undefined;
+    },
+  };
+}
 
 /** Options of PCRE2 that a pattern may be compiled with, by keepalived's names. */
 export const regexOptions = [
@@ -150,115 +170,136 @@ function setUrl<K extends keyof UrlDraft>(key: K) {
 }
 
 function url(kind: 'HTTP_GET' | 'SSL_GET') {
-  return table<UrlDraft>('url', [
-    value('path', word, setUrl('path')),
-    value('digest', word, (target: UrlDraft, digest, line) => {
-      if (!/^[0-9a-fA-F]{32}$/.test(digest))
-        line.report('error', "'digest' takes the 32 hexadecimal digits of an MD5 sum, ignored");
-      else target.digest = digest.toLowerCase();
-    }),
-    value('status_code', statusCodes, setUrl('statusCodes'), { default: '200-299' }),
-    value('virtualhost', word, setUrl('virtualHost')),
-    value('regex', pattern, setUrl('pattern')),
-    value('regex_no_match', flag, setUrl('regexNoMatch')),
-    value(
-      'regex_options',
-      words(regexOptions.slice(0, 4).join(' ').concat(' ...'), 1),
-      (target: UrlDraft, given, line) => {
-        const known = given.filter((name) => (regexOptions as readonly string[]).includes(name));
-        for (const name of given) {
-          if (!known.includes(name)) line.report('error', `'regex_options': unknown option '${name}'`);
-        }
-        target.regexOptions = [...(target.regexOptions ?? []), ...known];
-      },
-    ),
-    value('regex_min_offset', uint(0, LARGEST), setUrl('regexMinOffset'), { default: '0' }),
-    value('regex_max_offset', uint(1, LARGEST), setUrl('regexMaxOffset'), { default: 'none' }),
-    value(
-      'regex_stack',
-      words('START MAX', 2),
-      (_target: UrlDraft, given, line) => {
-        for (const text of given.slice(0, 2)) unsigned(text, 1, LARGEST, line);
-      },
-      { accepted: 'the regular expression engine in use grows its stack by itself' },
-    ),
-    ...(kind === 'SSL_GET' ? [value('tls_compliant', bool, setUrl('tlsCompliant'), U)] : []),
-  ]);
+  return table<UrlDraft>(
+    'url',
+    [
+      value('path', word, setUrl('path')),
+      value('digest', word, (target: UrlDraft, digest, line) => {
+        if (!/^[0-9a-fA-F]{32}$/.test(digest))
+          line.report('error', "'digest' takes the 32 hexadecimal digits of an MD5 sum, ignored");
+        else target.digest = digest.toLowerCase();
+      }),
+      value('status_code', statusCodes, setUrl('statusCodes'), { default: '200-299' }),
+      value('virtualhost', word, setUrl('virtualHost')),
+      value('regex', pattern, setUrl('pattern')),
+      value('regex_no_match', flag, setUrl('regexNoMatch')),
+      value(
+        'regex_options',
+        words(regexOptions.slice(0, 4).join(' ').concat(' ...'), 1),
+        (target: UrlDraft, given, line) => {
+          const known = given.filter((name) => (regexOptions as readonly string[]).includes(name));
+          for (const name of given) {
+            if (!known.includes(name)) line.report('note', `'regex_options': unknown option '${name}'`);
+          }
+          target.regexOptions = [...(target.regexOptions ?? []), ...known];
+        },
+      ),
+      value('regex_min_offset', offset(0), setUrl('regexMinOffset'), { default: '0' }),
+      value('regex_max_offset', offset(1), setUrl('regexMaxOffset'), { default: 'none' }),
+      value(
+        'regex_stack',
+        words('START MAX', 2),
+        (_target: UrlDraft, given, line) => {
+          if (given.slice(0, 2).some((text) => !/^[1-9]\d*$/.test(text)))
+            line.report('note', `'regex_stack': '${given.join(' ')}' are no sizes, ignored`);
+        },
+        { accepted: 'the regular expression engine in use grows its stack by itself' },
+      ),
+      ...(kind === 'SSL_GET' ? [value('tls_compliant', bool, setUrl('tlsCompliant'), U)] : []),
+    ],
+    {
+      tolerant: ['virtualhost'],
+      lax: ['status_code', 'regex', 'regex_options', 'regex_min_offset', 'regex_max_offset', 'regex_stack'],
+      once: ['digest'],
+    },
+  );
 }
 
 function httpCheck(kind: 'HTTP_GET' | 'SSL_GET') {
-  return table<CheckerDraft>(kind, [
-    ...timing,
-    ...endpoint,
-    value('nb_get_retry', uint(0, LARGEST), set('retry'), { alias: 'retry', warn: true }),
-    value('virtualhost', word, set('virtualHost')),
-    value(
-      'http_protocol',
-      {
-        text: '1.0|1.0c|1.1',
-        least: 1,
-        read(line: Line) {
-          const given = (line.words[1] as string).toLowerCase();
-          if (given === '1.0' || given === '1.0c' || given === '1.1') return given;
-          line.report('error', `'http_protocol': '${line.words[1]}' is none of 1.0, 1.0c, 1.1`);
-          return undefined;
+  return table<CheckerDraft>(
+    kind,
+    [
+      ...timing,
+      ...endpoint,
+      value('nb_get_retry', uint(0, LARGEST), set('retry'), { alias: 'retry', warn: true }),
+      value('virtualhost', word, set('virtualHost')),
+      value(
+        'http_protocol',
+        {
+          text: '1.0|1.0c|1.1',
+          least: 1,
+          read(line: Line) {
+            const given = (line.words[1] as string).toLowerCase();
+            if (given === '1.0' || given === '1.0c' || given === '1.1') return given;
+            line.report('error', `'http_protocol': '${line.words[1]}' is none of 1.0, 1.0c, 1.1`);
+            return undefined;
+          },
+        } as Shape<'1.0' | '1.0c' | '1.1'>,
+        set('httpProtocol'),
+        { default: '1.0' },
+      ),
+      value('enable_sni', bool, set('enableSni')),
+      value(
+        'sni_name',
+        words('[NAME]', 0),
+        (target: CheckerDraft, [name]) => {
+          target.enableSni = true;
+          if (name !== undefined) target.sniName = name;
         },
-      } as Shape<'1.0' | '1.0c' | '1.1'>,
-      set('httpProtocol'),
-      { default: '1.0' },
-    ),
-    value('enable_sni', bool, set('enableSni')),
-    value(
-      'sni_name',
-      words('[NAME]', 0),
-      (target: CheckerDraft, [name]) => {
-        target.enableSni = true;
-        if (name !== undefined) target.sniName = name;
-      },
-      U,
-    ),
-    value('fast_recovery', bool, set('fastRecovery')),
-    ...(kind === 'SSL_GET' ? [value('tls_compliant', bool, set('tlsCompliant'), U)] : []),
-    block('url', {
-      table: url(kind),
-      begin(target: CheckerDraft) {
-        const made: UrlDraft = {};
-        target.urls ??= [];
-        target.urls.push(made);
-        return made;
-      },
-    }),
-  ]);
+        U,
+      ),
+      value('fast_recovery', bool, set('fastRecovery')),
+      ...(kind === 'SSL_GET' ? [value('tls_compliant', bool, set('tlsCompliant'), U)] : []),
+      block('url', {
+        table: url(kind),
+        begin(target: CheckerDraft) {
+          const made: UrlDraft = {};
+          target.urls ??= [];
+          target.urls.push(made);
+          return made;
+        },
+      }),
+    ],
+    { tolerant: ['virtualhost', 'http_protocol'] },
+  );
 }
 
-const smtpCheck = table<CheckerDraft>('SMTP_CHECK', [
-  ...timing,
-  ...endpoint,
-  value('helo_name', word, set('heloName'), { default: 'smtpchecker.keepalived.org' }),
-  block(
-    'host',
-    {
-      table: table<CheckerDraft>('host', [...timing, ...endpoint]),
-      begin(target: CheckerDraft, line) {
-        line.report('note', "'host' in SMTP_CHECK is deprecated: use one SMTP_CHECK for each address");
-        const made: CheckerDraft = { kind: 'SMTP_CHECK', place: line.reader.place };
-        target.hosts ??= [];
-        target.hosts.push(made);
-        return made;
+const smtpCheck = table<CheckerDraft>(
+  'SMTP_CHECK',
+  [
+    ...timing,
+    ...endpoint,
+    value('helo_name', word, set('heloName'), { default: 'smtpchecker.keepalived.org' }),
+    block(
+      'host',
+      {
+        table: table<CheckerDraft>('host', [...timing, ...endpoint]),
+        begin(target: CheckerDraft, line) {
+          line.report('note', "'host' in SMTP_CHECK is deprecated: use one SMTP_CHECK for each address");
+          const made: CheckerDraft = { kind: 'SMTP_CHECK', place: line.reader.place };
+          target.hosts ??= [];
+          target.hosts.push(made);
+          return made;
+        },
       },
-    },
-    { alias: 'SMTP_CHECK' },
-  ),
-]);
+      { alias: 'SMTP_CHECK' },
+    ),
+  ],
+  { tolerant: ['helo_name'] },
+);
 
 const dnsTypes = ['A', 'NS', 'CNAME', 'SOA', 'MX', 'TXT', 'AAAA', 'RRSIG', 'DNSKEY'] as const;
 
-const dnsCheck = table<CheckerDraft>('DNS_CHECK', [
-  ...timing,
-  ...endpoint,
-  value('type', oneOf(dnsTypes, { ignoreCase: true }), set('dnsType'), { default: 'SOA' }),
-  value('name', word, set('name'), { default: 'the root' }),
-]);
+const dnsCheck = table<CheckerDraft>(
+  'DNS_CHECK',
+  [
+    ...timing,
+    ...endpoint,
+    value('type', oneOf(dnsTypes, { ignoreCase: true }), set('dnsType'), { default: 'SOA' }),
+    value('name', word, set('name'), { default: 'the root' }),
+  ],
+  { once: ['name'] },
+);
 
 /** misc_path: all of the line behind the keyword belongs to the command. */
 const miscPath: Shape<string[]> = {
@@ -275,51 +316,60 @@ const miscPath: Shape<string[]> = {
   },
 };
 
-const miscCheck = table<CheckerDraft>('MISC_CHECK', [
-  ...timing,
-  value('misc_path', miscPath, (target: CheckerDraft, argv) => {
-    target.script = { argv };
-  }),
-  value('misc_timeout', wholeSeconds(), set('timeout'), { default: 'delay_loop of the virtual server' }),
-  value('misc_dynamic', flag, set('dynamic')),
-  value('user', words('user [[:]group]', 1), (target: CheckerDraft, given) => {
-    target.scriptOwner = owner(given);
-  }),
-]);
+const miscCheck = table<CheckerDraft>(
+  'MISC_CHECK',
+  [
+    ...timing,
+    value('misc_path', miscPath, (target: CheckerDraft, argv) => {
+      target.script = { argv };
+    }),
+    value('misc_timeout', wholeSeconds(), set('timeout'), { default: 'delay_loop of the virtual server' }),
+    value('misc_dynamic', flag, set('dynamic')),
+    value('user', words('user [[:]group]', 1), (target: CheckerDraft, given, line) => {
+      target.scriptOwner = existing(owner(given), line);
+    }),
+  ],
+  { tolerant: ['user'], lax: ['misc_path'] },
+);
 
-const fileCheck = table<CheckerDraft>('FILE_CHECK', [
-  value('track_file', word, set('trackFile'), U),
-  value(
-    'weight',
-    {
-      text: '-2147483647..2147483647 [reverse|noreverse]',
-      least: 1,
-      read(line: Line) {
-        const [, given = '', sense] = line.words;
-        const made: { weight?: number; reverse?: boolean } = {};
-        const number = /^[+-]?\d+$/.test(given) ? Number(given) : Number.NaN;
-        if (Math.abs(number) <= LARGEST_INT) made.weight = number;
-        else
-          line.report(
-            'invalid-number',
-            `'weight': '${given}' is no number of the range ±${LARGEST_INT}, ignored`,
-          );
-        if (sense === 'reverse' || sense === 'noreverse') made.reverse = sense === 'reverse';
-        else if (sense !== undefined) line.report('error', `'weight': unknown word '${sense}'`);
-        return made;
+const fileCheck = table<CheckerDraft>(
+  'FILE_CHECK',
+  [
+    value('track_file', word, set('trackFile'), U),
+    value(
+      'weight',
+      {
+        text: '-2147483647..2147483647 [reverse|noreverse]',
+        least: 1,
+        read(line: Line) {
+          const [, given = '', sense] = line.words;
+          const made: { weight?: number; reverse?: boolean } = {};
+          const number = /^[+-]?\d+$/.test(given) ? Number(given) : Number.NaN;
+          if (Math.abs(number) <= LARGEST_INT) made.weight = number;
+          else
+            line.report(
+              'invalid-number',
+              `'weight': '${given}' is no number of the range ±${LARGEST_INT}, ignored`,
+            );
+          if (sense === 'reverse' || sense === 'noreverse') made.reverse = sense === 'reverse';
+          else if (sense !== undefined) line.report('error', `'weight': unknown word '${sense}'`);
+          return made;
+        },
+      } as Shape<{ weight?: number; reverse?: boolean }>,
+      (target: CheckerDraft, read) => {
+        Object.assign(target, read);
       },
-    } as Shape<{ weight?: number; reverse?: boolean }>,
-    (target: CheckerDraft, read) => {
-      Object.assign(target, read);
-    },
-    U,
-  ),
-]);
+      U,
+    ),
+  ],
+  { tolerant: ['weight'] },
+);
 
-const bfdCheck = table<CheckerDraft>('BFD_CHECK', [
-  value('name', word, set('name')),
-  value('alpha', bool, set('alpha')),
-]);
+const bfdCheck = table<CheckerDraft>(
+  'BFD_CHECK',
+  [value('name', word, set('name')), value('alpha', bool, set('alpha'))],
+  { tolerant: ['name'], once: ['name'] },
+);
 
 function checker(
   kind: CheckerKind,

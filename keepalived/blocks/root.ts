@@ -13,10 +13,10 @@ function ofGlobal(keyword: Keyword<GlobalDraft>): Keyword<Draft> {
 }
 
 const garpGroup = table<GarpGroup>('garp_group', [
-  value('garp_interval', timer(), (target, time) => {
+  value('garp_interval', timer(0, 2147.483647), (target, time) => {
     target.garpInterval = time;
   }),
-  value('gna_interval', timer(), (target, time) => {
+  value('gna_interval', timer(0, 2147.483647), (target, time) => {
     target.gnaInterval = time;
   }),
   value('interface', word, (target, name) => {
@@ -24,6 +24,7 @@ const garpGroup = table<GarpGroup>('garp_group', [
   }),
   list('interfaces', 'IF', {
     several: true,
+    notEmpty: true,
     each: (target, line) => target.interfaces.push(line.keyword),
   }),
 ]);
@@ -74,102 +75,109 @@ const tracks = () => ({
 });
 
 /** Everything that may stand at root level. */
-export const root = table<Draft>('the configuration', [
-  ofGlobal(
-    block<GlobalDraft, GlobalDraft>('global_defs', {
-      table: globalDefs,
-      begin: (global) => global,
-    }),
-  ),
-  ...rootGlobals.map(ofGlobal),
-  ...loadBalancingKeywords,
-  named(
-    'track_group',
-    (draft) => draft.trackGroups,
-    (name, place) => ({ name, place, instances: [] as string[] }),
-    table<Draft['trackGroups'][number]>('track_group', [
-      list('group', 'INSTANCE', {
-        several: true,
-        each: (target, line) => target.instances.push(line.keyword),
+export const root = table<Draft>(
+  'the configuration',
+  [
+    ofGlobal(
+      block<GlobalDraft, GlobalDraft>('global_defs', {
+        table: globalDefs,
+        begin: (global) => global,
       }),
-    ]),
-    { subsystem: 'vrrp' },
-  ),
-  staticAddresses('static_ipaddress', (draft: Draft) => draft.staticAddresses),
-  routes('static_routes', (draft: Draft) => draft.staticRoutes),
-  rules('static_rules', (draft: Draft) => draft.staticRules),
-  named(
-    'vrrp_sync_group',
-    (draft) => draft.syncGroups,
-    (name, place) => ({ name, place, members: [], notify: {}, ...tracks() }),
-    vrrpSyncGroup,
-    { subsystem: 'vrrp' },
-  ),
-  block('garp_group', {
-    table: garpGroup,
-    subsystem: 'vrrp',
-    begin(draft: Draft) {
-      const made: GarpGroup = { interfaces: [] };
-      draft.garpGroups.push(made);
-      return made;
-    },
-  }),
-  named(
-    'vrrp_instance',
-    (draft) => draft.instances,
-    (name, place) => ({
-      name,
-      place,
-      virtualAddresses: [],
-      excludedAddresses: [],
-      virtualRoutes: [],
-      virtualRules: [],
-      garp: {},
-      notify: {},
-      ...tracks(),
-    }),
-    vrrpInstance,
-    { subsystem: 'vrrp' },
-  ),
-  named(
-    'vrrp_script',
-    (draft) => draft.scripts,
-    (name, place) => ({ name, place }),
-    vrrpScript,
-    { subsystem: 'vrrp' },
-  ),
-  named(
-    'vrrp_track_process',
-    (draft) => draft.trackProcesses,
-    (name, place) => ({ name, place }),
-    trackProcess,
-    {
+    ),
+    ...rootGlobals.map(ofGlobal),
+    ...loadBalancingKeywords,
+    named(
+      'track_group',
+      (draft) => draft.trackGroups,
+      (name, place) => ({ name, place, instances: [] as string[] }),
+      table<Draft['trackGroups'][number]>('track_group', [
+        list('group', 'INSTANCE', {
+          several: true,
+          each: (target, line) => target.instances.push(line.keyword),
+        }),
+      ]),
+      { subsystem: 'vrrp' },
+    ),
+    staticAddresses('static_ipaddress', (draft: Draft) => draft.staticAddresses),
+    routes('static_routes', (draft: Draft) => draft.staticRoutes),
+    rules('static_rules', (draft: Draft) => draft.staticRules),
+    named(
+      'vrrp_sync_group',
+      (draft) => draft.syncGroups,
+      (name, place) => ({ name, place, members: [], notify: {}, ...tracks() }),
+      vrrpSyncGroup,
+      { subsystem: 'vrrp' },
+    ),
+    block('garp_group', {
+      table: garpGroup,
       subsystem: 'vrrp',
-    },
-  ),
-  named(
-    'track_file',
-    (draft) => draft.trackFiles,
-    (name, place) => ({ name, place }),
-    trackFile,
-    {
-      spec: { in: 'upstream' },
-    },
-  ),
-  named(
-    'vrrp_track_file',
-    (draft) => draft.trackFiles,
-    (name, place) => ({ name, place }),
-    trackFile,
-    {
-      spec: { alias: 'track_file' },
-    },
-  ),
-  named(
-    'bfd_instance',
-    (draft) => draft.bfdInstances,
-    (name, place) => ({ name, place }),
-    bfdInstance,
-    { longest: 31 },
-  ),
-]);
+      begin(draft: Draft) {
+        const made: GarpGroup = { interfaces: [] };
+        draft.garpGroups.push(made);
+        return made;
+      },
+    }),
+    named(
+      'vrrp_instance',
+      (draft) => draft.instances,
+      (name, place) => ({
+        name,
+        place,
+        virtualAddresses: [],
+        excludedAddresses: [],
+        virtualRoutes: [],
+        virtualRules: [],
+        garp: {},
+        notify: {},
+        ...tracks(),
+      }),
+      vrrpInstance,
+      { subsystem: 'vrrp' },
+    ),
+    named(
+      'vrrp_script',
+      (draft) => draft.scripts,
+      (name, place) => ({ name, place }),
+      vrrpScript,
+      { subsystem: 'vrrp' },
+    ),
+    named(
+      'vrrp_track_process',
+      (draft) => draft.trackProcesses,
+      (name, place) => ({ name, place }),
+      trackProcess,
+      {
+        subsystem: 'vrrp',
+      },
+    ),
+    named(
+      'track_file',
+      (draft) => draft.trackFiles,
+      (name, place) => ({ name, place }),
+      trackFile,
+      {
+        spec: { in: 'upstream' },
+      },
+    ),
+    named(
+      'vrrp_track_file',
+      (draft) => draft.trackFiles,
+      (name, place) => ({ name, place }),
+      trackFile,
+      {
+        spec: { alias: 'track_file' },
+      },
+    ),
+    named(
+      'bfd_instance',
+      (draft) => draft.bfdInstances,
+      (name, place) => ({ name, place }),
+      bfdInstance,
+      { longest: 31 },
+    ),
+  ],
+  {
+    tolerant: ['net_namespace', 'instance', 'track_group', 'vrrp_sync_group', 'vrrp_instance'],
+    once: ['net_namespace_ipvs', 'instance'],
+  },
+);

@@ -3,6 +3,7 @@ import { type Keyword, type Line, list, type Spec, table, value } from '../gramm
 import {
   address,
   bool,
+  existing,
   flag,
   ip,
   owner,
@@ -80,133 +81,144 @@ export function trackKeywords<T extends Tracks>(): Keyword<T>[] {
 }
 
 /** A script's interval: whole seconds in 2.2, milliseconds later; 0 means 1 s. */
-const interval = timer(0, Number.MAX_SAFE_INTEGER, 3);
+const interval = timer(0, 4294967, 3);
 
-export const vrrpScript = table<ScriptDraft>('vrrp_script', [
-  value('script', script, (target, read, line) => {
-    if (target.script) line.report('error', "'script' is given twice, the first one stays");
-    else target.script = read;
-  }),
-  value(
-    'interval',
-    interval,
-    (target, time) => {
-      target.interval = time || 1000;
-    },
-    { default: '1 s' },
-  ),
-  value(
-    'timeout',
-    interval,
-    (target, time) => {
-      if (time > 0) target.timeout = time;
-    },
-    { default: 'interval' },
-  ),
-  value(
-    'weight',
-    words('-253..253 [reverse]', 1),
-    (target, given, line) => {
-      Object.assign(target, readWeight(given, 253, line));
-    },
-    { default: '0' },
-  ),
-  value(
-    'rise',
-    uint(1, LARGEST_INT),
-    (target, count) => {
-      target.rise = count;
-    },
-    { default: '1' },
-  ),
-  value(
-    'fall',
-    uint(1, LARGEST_INT),
-    (target, count) => {
-      target.fall = count;
-    },
-    { default: '1' },
-  ),
-  value('user', words('user [[:]group]', 1), (target, given) => {
-    target.owner = owner(given);
-  }),
-  value('init_fail', flag, (target) => {
-    target.initFail = true;
-  }),
-]);
+export const vrrpScript = table<ScriptDraft>(
+  'vrrp_script',
+  [
+    value('script', script, (target, read) => {
+      target.script = read;
+    }),
+    value(
+      'interval',
+      interval,
+      (target, time) => {
+        target.interval = time || 1000;
+      },
+      { default: '1 s' },
+    ),
+    value(
+      'timeout',
+      interval,
+      (target, time) => {
+        if (time > 0) target.timeout = time;
+      },
+      { default: 'interval' },
+    ),
+    value(
+      'weight',
+      words('-253..253 [reverse]', 1),
+      (target, given, line) => {
+        Object.assign(target, readWeight(given, 253, line));
+      },
+      { default: '0' },
+    ),
+    value(
+      'rise',
+      uint(1, LARGEST_INT),
+      (target, count) => {
+        target.rise = count;
+      },
+      { default: '1' },
+    ),
+    value(
+      'fall',
+      uint(1, LARGEST_INT),
+      (target, count) => {
+        target.fall = count;
+      },
+      { default: '1' },
+    ),
+    value('user', words('user [[:]group]', 1), (target, given, line) => {
+      target.owner = existing(owner(given), line);
+    }),
+    value('init_fail', flag, (target) => {
+      target.initFail = true;
+    }),
+  ],
+  { lax: ['script'] },
+);
 
-export const trackProcess = table<TrackProcessDraft>('vrrp_track_process', [
-  value('process', words('COMMAND [ARGUMENT ...]', 1), (target, given) => {
-    target.argv = given;
-  }),
-  value('param_match', words('[initial|partial]', 0), (target, [how], line) => {
-    if (how === undefined) target.parameterMatch = 'exact';
-    else if (how === 'initial' || how === 'partial') target.parameterMatch = how;
-    else line.report('error', `'param_match': '${how}' is neither initial nor partial`);
-  }),
-  value(
-    'weight',
-    words('-254..254 [reverse]', 1),
-    (target, given, line) => {
-      Object.assign(target, readWeight(given, 254, line));
-    },
-    { default: '0' },
-  ),
-  value(
-    'quorum',
-    uint(1, 65535),
-    (target, count) => {
-      target.quorum = count;
-    },
-    { default: '1' },
-  ),
-  value(
-    'quorum_max',
-    uint(0, 65535),
-    (target, count) => {
-      target.quorumMax = count;
-    },
-    { default: 'unlimited' },
-  ),
-  value('delay', timer(0.000001, 3600), (target, time) => {
-    target.forkDelay = time;
-    target.terminateDelay = time;
-  }),
-  value('terminate_delay', timer(0.000001, 3600), (target, time) => {
-    target.terminateDelay = time;
-  }),
-  value('fork_delay', timer(0.000001, 3600), (target, time) => {
-    target.forkDelay = time;
-  }),
-  value('full_command', flag, (target) => {
-    target.fullCommand = true;
-  }),
-]);
+export const trackProcess = table<TrackProcessDraft>(
+  'vrrp_track_process',
+  [
+    value('process', words('COMMAND [ARGUMENT ...]', 1), (target, given) => {
+      target.argv = given;
+    }),
+    value('param_match', words('[initial|partial]', 0), (target, [how], line) => {
+      if (how === undefined) target.parameterMatch = 'exact';
+      else if (how === 'initial' || how === 'partial') target.parameterMatch = how;
+      else line.report('error', `'param_match': '${how}' is neither initial nor partial`);
+    }),
+    value(
+      'weight',
+      words('-254..254 [reverse]', 1),
+      (target, given, line) => {
+        Object.assign(target, readWeight(given, 254, line));
+      },
+      { default: '0' },
+    ),
+    value(
+      'quorum',
+      uint(1, 65535),
+      (target, count) => {
+        target.quorum = count;
+      },
+      { default: '1' },
+    ),
+    value(
+      'quorum_max',
+      uint(0, 65535),
+      (target, count) => {
+        target.quorumMax = count;
+      },
+      { default: 'unlimited' },
+    ),
+    value('delay', timer(0.000001, 3600), (target, time) => {
+      target.forkDelay = time;
+      target.terminateDelay = time;
+    }),
+    value('terminate_delay', timer(0.000001, 3600), (target, time) => {
+      target.terminateDelay = time;
+    }),
+    value('fork_delay', timer(0.000001, 3600), (target, time) => {
+      target.forkDelay = time;
+    }),
+    value('full_command', flag, (target) => {
+      target.fullCommand = true;
+    }),
+  ],
+  { tolerant: ['weight'], once: ['process', 'weight'] },
+);
 
-export const trackFile = table<TrackFileDraft>('track_file', [
-  value('file', word, (target, path) => {
-    target.path = path;
-  }),
-  value(
-    'weight',
-    words('-254..254 [reverse]', 1),
-    (target, given, line) => {
-      Object.assign(target, readWeight(given, 254, line));
-    },
-    { default: '1' },
-  ),
-  value('init_file', words('[INTEGER] [overwrite]', 0), (target, given, line) => {
-    const init = { value: 0, overwrite: false };
-    for (const text of given) {
-      if (text === 'overwrite') init.overwrite = true;
-      else {
-        const read = signed(text, -2147483648, LARGEST_INT, line);
-        if (read !== undefined) init.value = read;
+export const trackFile = table<TrackFileDraft>(
+  'track_file',
+  [
+    value('file', word, (target, path) => {
+      target.path = path;
+    }),
+    value(
+      'weight',
+      words('-254..254 [reverse]', 1),
+      (target, given, line) => {
+        Object.assign(target, readWeight(given, 254, line));
+      },
+      { default: '1' },
+    ),
+    value('init_file', words('[INTEGER] [overwrite]', 0), (target, given, line) => {
+      const init = { value: 0, overwrite: false };
+      for (const text of given) {
+        if (text === 'overwrite') init.overwrite = true;
+        else {
+          const read = signed(text, -2147483648, LARGEST_INT, line);
+          if (read !== undefined) init.value = read;
+        }
       }
-    }
-    target.init = init;
-  }),
-]);
+      target.init = init;
+    }),
+  ],
+  { tolerant: ['file', 'weight'], once: ['file', 'weight'] },
+);
 
 /** Milliseconds with three decimal places. */
 function milliseconds(min: number): { text: string; least: number; read(line: Line): number | undefined } {

@@ -220,21 +220,25 @@ function endpointOf(line: Line, what: string): { address: string; port: number }
   return { address: normal, port: number };
 }
 
-const realServer = table<RealServerDraft>('real_server', [
-  value('weight', uint(0, LARGEST_INT), setReal('weight'), { default: 'of the virtual server (1)' }),
-  value('lvs_method', forwarding, setReal('forwarding'), { default: 'of the virtual server' }),
-  value('uthreshold', uint(0, LARGEST), setReal('upperThreshold'), { default: '0' }),
-  value('lthreshold', uint(0, LARGEST), setReal('lowerThreshold'), { default: '0' }),
-  value('inhibit_on_failure', bool, setReal('inhibitOnFailure')),
-  value('notify_up', script, setReal('notifyUp')),
-  value('notify_down', script, setReal('notifyDown')),
-  value('alpha', bool, setReal('alpha')),
-  ...inheritedTimes<RealServerDraft>(),
-  value('smtp_alert', bool, setReal('smtpAlert'), { default: 'true' }),
-  value('virtualhost', word, setReal('virtualHost')),
-  value('snmp_name', word, setReal('snmpName'), U),
-  ...checkerKeywords,
-]);
+const realServer = table<RealServerDraft>(
+  'real_server',
+  [
+    value('weight', uint(0, LARGEST_INT), setReal('weight'), { default: 'of the virtual server (1)' }),
+    value('lvs_method', forwarding, setReal('forwarding'), { default: 'of the virtual server' }),
+    value('uthreshold', uint(0, LARGEST), setReal('upperThreshold'), { default: '0' }),
+    value('lthreshold', uint(0, LARGEST), setReal('lowerThreshold'), { default: '0' }),
+    value('inhibit_on_failure', bool, setReal('inhibitOnFailure')),
+    value('notify_up', script, setReal('notifyUp')),
+    value('notify_down', script, setReal('notifyDown')),
+    value('alpha', bool, setReal('alpha')),
+    ...inheritedTimes<RealServerDraft>(),
+    value('smtp_alert', bool, setReal('smtpAlert'), { default: 'true' }),
+    value('virtualhost', word, setReal('virtualHost')),
+    value('snmp_name', word, setReal('snmpName'), U),
+    ...checkerKeywords,
+  ],
+  { tolerant: ['virtualhost', 'snmp_name'] },
+);
 
 const protocols: readonly Protocol[] = ['TCP', 'UDP', 'SCTP', 'ICMP', 'ICMPV6'];
 
@@ -252,149 +256,153 @@ function loose(min: number, max: number): Shape<number> {
   };
 }
 
-export const virtualServer = table<VirtualServerDraft>('virtual_server', [
-  value('ip_family', oneOf(['inet', 'inet6'] as const), (target, family) => {
-    target.ipFamily = family === 'inet' ? 4 : 6;
-  }),
-  ...inheritedTimes<VirtualServerDraft>(),
-  value('inhibit_on_failure', flag, set('inhibitOnFailure')),
-  value('lb_algo', scheduler, set('scheduler'), { default: 'wlc' }),
-  value('lvs_sched', scheduler, set('scheduler'), { default: 'wlc', alias: 'lb_algo' }),
-  value('hashed', flag, (target, _on, line) => {
-    if (line.reader.dialect === 'dpvs') target.flags.flag2 = true;
-    else line.report('error', "'hashed' only means something to DPVS (dialect dpvs), ignored");
-  }),
-  value('ops', flag, set('ops')),
-  schedulerFlag('flag-1', 'flag1'),
-  schedulerFlag('flag-2', 'flag2'),
-  schedulerFlag('flag-3', 'flag3'),
-  schedulerFlag('sh-port', 'flag2', 'sh'),
-  schedulerFlag('sh-fallback', 'flag1', 'sh'),
-  schedulerFlag('mh-port', 'flag2', 'mh'),
-  schedulerFlag('mh-fallback', 'flag1', 'mh'),
-  value('lb_kind', forwarding, set('forwarding'), { default: 'NAT' }),
-  value('lvs_method', forwarding, set('forwarding'), { default: 'NAT', alias: 'lb_kind' }),
-  value('persistence_engine', word, set('persistenceEngine')),
-  value(
-    'persistence_timeout',
-    {
-      text: '[SECONDS=360]',
-      least: 0,
-      read(line) {
-        if (line.words.length < 2) return 360_000;
-        const most = line.reader.dialect === 'dpvs' ? LARGEST : 31 * 86400;
-        const read = unsigned(line.words[1] as string, 1, most, line);
-        return read === undefined ? undefined : read * 1000;
+export const virtualServer = table<VirtualServerDraft>(
+  'virtual_server',
+  [
+    value('ip_family', oneOf(['inet', 'inet6'] as const), (target, family) => {
+      target.ipFamily = family === 'inet' ? 4 : 6;
+    }),
+    ...inheritedTimes<VirtualServerDraft>(),
+    value('inhibit_on_failure', flag, set('inhibitOnFailure')),
+    value('lb_algo', scheduler, set('scheduler'), { default: 'wlc' }),
+    value('lvs_sched', scheduler, set('scheduler'), { default: 'wlc', alias: 'lb_algo' }),
+    value('hashed', flag, (target, _on, line) => {
+      if (line.reader.dialect === 'dpvs') target.flags.flag2 = true;
+      else line.report('error', "'hashed' only means something to DPVS (dialect dpvs), ignored");
+    }),
+    value('ops', flag, set('ops')),
+    schedulerFlag('flag-1', 'flag1'),
+    schedulerFlag('flag-2', 'flag2'),
+    schedulerFlag('flag-3', 'flag3'),
+    schedulerFlag('sh-port', 'flag2', 'sh'),
+    schedulerFlag('sh-fallback', 'flag1', 'sh'),
+    schedulerFlag('mh-port', 'flag2', 'mh'),
+    schedulerFlag('mh-fallback', 'flag1', 'mh'),
+    value('lb_kind', forwarding, set('forwarding'), { default: 'NAT' }),
+    value('lvs_method', forwarding, set('forwarding'), { default: 'NAT', alias: 'lb_kind' }),
+    value('persistence_engine', word, set('persistenceEngine')),
+    value(
+      'persistence_timeout',
+      {
+        text: '[SECONDS=360]',
+        least: 0,
+        read(line) {
+          if (line.words.length < 2) return 360_000;
+          const most = line.reader.dialect === 'dpvs' ? LARGEST : 31 * 86400;
+          const read = unsigned(line.words[1] as string, 1, most, line);
+          return read === undefined ? undefined : read * 1000;
+        },
       },
-    },
-    set('persistenceTimeout'),
-  ),
-  value('persistence_granularity', granularity, set('persistenceGranularity')),
-  value('protocol', oneOf(protocols, { ignoreCase: true }), set('protocol'), { default: 'UDP' }),
-  value('ha_suspend', flag, set('haSuspend')),
-  value('smtp_alert', bool, set('smtpAlert'), { default: 'false' }),
-  value('virtualhost', word, set('virtualHost')),
-  value('snmp_name', word, set('snmpName'), U),
-  value('alpha', flag, set('alpha')),
-  value('omega', flag, set('omega')),
-  value('quorum_up', script, set('quorumUp')),
-  value('quorum_down', script, set('quorumDown')),
-  value('quorum', uint(1, LARGEST), set('quorum'), { default: '1' }),
-  value('hysteresis', uint(0, LARGEST), set('hysteresis'), { default: '0' }),
-  value('weight', uint(1, LARGEST_INT), set('weight'), { default: '1' }),
-  value('sorry_server', words('IP [PORT]', 1), (target, _words, line) => {
-    const made = endpointOf(line, 'sorry_server');
-    if (made) target.sorryServer = { ...made, inhibit: false };
-  }),
-  value('sorry_server_inhibit', flag, (target, _on, line) => {
-    if (target.sorryServer) target.sorryServer.inhibit = true;
-    else line.report('error', "'sorry_server_inhibit' must follow sorry_server, ignored");
-  }),
-  value('sorry_server_lvs_method', forwarding, (target, read, line) => {
-    if (target.sorryServer) target.sorryServer.forwarding = read;
-    else line.report('error', "'sorry_server_lvs_method' must follow sorry_server, ignored");
-  }),
-  block('real_server', {
-    args: 'IP [PORT]',
-    least: 1,
-    table: realServer,
-    begin(target: VirtualServerDraft, line) {
-      const made = endpointOf(line, 'real_server');
-      if (!made) return undefined;
-      const draft: RealServerDraft = { ...made, place: line.reader.place, checkers: [] };
-      target.realServers.push(draft);
-      return draft;
-    },
-  }),
+      set('persistenceTimeout'),
+    ),
+    value('persistence_granularity', granularity, set('persistenceGranularity')),
+    value('protocol', oneOf(protocols, { ignoreCase: true }), set('protocol'), { default: 'UDP' }),
+    value('ha_suspend', flag, set('haSuspend')),
+    value('smtp_alert', bool, set('smtpAlert'), { default: 'false' }),
+    value('virtualhost', word, set('virtualHost')),
+    value('snmp_name', word, set('snmpName'), U),
+    value('alpha', flag, set('alpha')),
+    value('omega', flag, set('omega')),
+    value('quorum_up', script, set('quorumUp')),
+    value('quorum_down', script, set('quorumDown')),
+    value('quorum', uint(1, LARGEST), set('quorum'), { default: '1' }),
+    value('hysteresis', uint(0, LARGEST), set('hysteresis'), { default: '0' }),
+    value('weight', uint(1, LARGEST_INT), set('weight'), { default: '1' }),
+    value('sorry_server', words('IP [PORT]', 1), (target, _words, line) => {
+      const made = endpointOf(line, 'sorry_server');
+      if (made) target.sorryServer = { ...made, inhibit: false };
+    }),
+    value('sorry_server_inhibit', flag, (target, _on, line) => {
+      if (target.sorryServer) target.sorryServer.inhibit = true;
+      else line.report('error', "'sorry_server_inhibit' must follow sorry_server, ignored");
+    }),
+    value('sorry_server_lvs_method', forwarding, (target, read, line) => {
+      if (target.sorryServer) target.sorryServer.forwarding = read;
+      else line.report('error', "'sorry_server_lvs_method' must follow sorry_server, ignored");
+    }),
+    block('real_server', {
+      args: 'IP [PORT]',
+      least: 1,
+      table: realServer,
+      begin(target: VirtualServerDraft, line) {
+        const made = endpointOf(line, 'real_server');
+        if (!made) return undefined;
+        const draft: RealServerDraft = { ...made, place: line.reader.place, checkers: [] };
+        target.realServers.push(draft);
+        return draft;
+      },
+    }),
 
-  value('establish_timeout', loose(1, 3600), set('establishTimeout'), D),
-  value(
-    'proxy_protocol',
-    word,
-    (target, version) => {
-      const known = ['v1', 'v2', 'v1-insecure', 'v2-insecure'] as const;
-      target.proxyProtocol = known.find((name) => name === version) ?? 'none';
-    },
-    D,
-  ),
-  value('bps', loose(-LARGEST_INT, LARGEST_INT), set('bps'), { ...D, default: '0' }),
-  value('limit_proportion', loose(-LARGEST_INT, LARGEST_INT), set('limitProportion'), {
-    ...D,
-    default: '100',
-  }),
-  value(
-    'src-range',
-    word,
-    (target, range) => {
-      target.match.sourceRange = range;
-    },
-    D,
-  ),
-  value(
-    'dst-range',
-    word,
-    (target, range) => {
-      target.match.destinationRange = range;
-    },
-    D,
-  ),
-  value(
-    'oif',
-    word,
-    (target, name) => {
-      target.match.oif = name;
-    },
-    D,
-  ),
-  value(
-    'iif',
-    word,
-    (target, name) => {
-      target.match.iif = name;
-    },
-    D,
-  ),
-  value(
-    'hash_target',
-    word,
-    (target, what, line) => {
-      if (what !== 'sip' && what !== 'qid')
-        line.report('note', `'hash_target': '${what}' is neither sip nor qid; sip is used`);
-      target.hashTarget = what === 'qid' ? 'qid' : 'sip';
-    },
-    { ...D, default: 'sip' },
-  ),
-  value('laddr_group_name', word, set('localAddressGroup'), D),
-  value('daddr_group_name', word, set('denyAddressGroup'), D),
-  value('waddr_group_name', word, set('allowAddressGroup'), D),
-  value('syn_proxy', flag, set('synProxy'), D),
-  value('expire_quiescent_conn', flag, set('expireQuiescent'), D),
-  value('quic', flag, set('quic'), D),
-  value('vip_bind_dev', word, set('vipBindDevice'), {
-    ...D,
-    accepted: 'kept and shown, without effect, as in DPVS itself',
-  }),
-]);
+    value('establish_timeout', loose(1, 3600), set('establishTimeout'), D),
+    value(
+      'proxy_protocol',
+      word,
+      (target, version) => {
+        const known = ['v1', 'v2', 'v1-insecure', 'v2-insecure'] as const;
+        target.proxyProtocol = known.find((name) => name === version) ?? 'none';
+      },
+      D,
+    ),
+    value('bps', loose(-LARGEST_INT, LARGEST_INT), set('bps'), { ...D, default: '0' }),
+    value('limit_proportion', loose(-LARGEST_INT, LARGEST_INT), set('limitProportion'), {
+      ...D,
+      default: '100',
+    }),
+    value(
+      'src-range',
+      word,
+      (target, range) => {
+        target.match.sourceRange = range;
+      },
+      D,
+    ),
+    value(
+      'dst-range',
+      word,
+      (target, range) => {
+        target.match.destinationRange = range;
+      },
+      D,
+    ),
+    value(
+      'oif',
+      word,
+      (target, name) => {
+        target.match.oif = name;
+      },
+      D,
+    ),
+    value(
+      'iif',
+      word,
+      (target, name) => {
+        target.match.iif = name;
+      },
+      D,
+    ),
+    value(
+      'hash_target',
+      word,
+      (target, what, line) => {
+        if (what !== 'sip' && what !== 'qid')
+          line.report('note', `'hash_target': '${what}' is neither sip nor qid; sip is used`);
+        target.hashTarget = what === 'qid' ? 'qid' : 'sip';
+      },
+      { ...D, default: 'sip' },
+    ),
+    value('laddr_group_name', word, set('localAddressGroup'), D),
+    value('daddr_group_name', word, set('denyAddressGroup'), D),
+    value('waddr_group_name', word, set('allowAddressGroup'), D),
+    value('syn_proxy', flag, set('synProxy'), D),
+    value('expire_quiescent_conn', flag, set('expireQuiescent'), D),
+    value('quic', flag, set('quic'), D),
+    value('vip_bind_dev', word, set('vipBindDevice'), {
+      ...D,
+      accepted: 'kept and shown, without effect, as in DPVS itself',
+    }),
+  ],
+  { tolerant: ['virtualhost', 'snmp_name', 'sorry_server_lvs_method'] },
+);
 
 /** What stands behind `virtual_server`. */
 function targetOf(line: Line): VirtualServerDraft['target'] | undefined {
@@ -542,20 +550,27 @@ const tunnelEntry = table<Draft['tunnels'][number]>('tunnel_entry', [
 /** The root keywords of the load balancer. */
 export const loadBalancingKeywords: Keyword<Draft>[] = [
   block('SSL', {
-    table: table<NonNullable<Draft['ssl']>>('SSL', [
-      value('password', word, (target, text) => {
-        target.password = text;
-      }),
-      value('ca', word, (target, file) => {
-        target.ca = file;
-      }),
-      value('certificate', word, (target, file) => {
-        target.certificate = file;
-      }),
-      value('key', word, (target, file) => {
-        target.key = file;
-      }),
-    ]),
+    table: table<NonNullable<Draft['ssl']>>(
+      'SSL',
+      [
+        value('password', word, (target, text) => {
+          target.password = text;
+        }),
+        value('ca', word, (target, file) => {
+          target.ca = file;
+        }),
+        value('certificate', word, (target, file) => {
+          target.certificate = file;
+        }),
+        value('key', word, (target, file) => {
+          target.key = file;
+        }),
+      ],
+      {
+        tolerant: ['password', 'ca', 'certificate', 'key'],
+        replaced: ['password', 'ca', 'certificate', 'key'],
+      },
+    ),
     subsystem: 'checker',
     begin(draft: Draft) {
       draft.ssl ??= {};
@@ -566,6 +581,7 @@ export const loadBalancingKeywords: Keyword<Draft>[] = [
     args: 'NAME',
     least: 1,
     subsystem: 'checker',
+    notEmpty: true,
     begin(draft, line) {
       const name = line.words[1] as string;
       if (draft.groups.has(name))

@@ -217,170 +217,177 @@ export function staticAddresses<T>(name: string, of: (target: T) => VirtualAddre
   });
 }
 
-export const vrrpInstance = table<InstanceDraft>('vrrp_instance', [
-  value(
-    'state',
-    { text: 'MASTER|BACKUP', least: 1, read: (line) => line.words[1] as string },
-    (target, state, line) => {
-      if (state !== 'MASTER' && state !== 'BACKUP') {
-        line.report('error', `'state': '${state}' is neither MASTER nor BACKUP; BACKUP is used`);
-      }
-      // A second `state BACKUP` does not take MASTER back, as in keepalived.
-      if (target.initialState !== 'master') target.initialState = state === 'MASTER' ? 'master' : 'backup';
-    },
-    { default: 'BACKUP' },
-  ),
-  value('interface', word, set('interface')),
-  value('dpdk_interface', word, set('dpdkInterface'), { in: 'dpvs' }),
-  value('vrf', word, set('vrf'), U),
-  value('virtual_router_id', uint(1, 255, { strict: true }), set('virtualRouterId')),
-  value('priority', uint(1, 255, { strict: true }), set('priority'), {
-    default: '100 (255 with state MASTER)',
-  }),
-  value(
-    'advert_int',
-    { text: '0.01..255 s', least: 1, read: (line) => seconds(line.words[1] as string, 0.01, 255, line) },
-    set('advertInterval'),
-    { default: '1 s' },
-  ),
-  value('version', uint(2, 3, { strict: true }), (target, version) => {
-    target.version = version as 2 | 3;
-  }),
-  value('use_vmac', virtualMac('macvlan'), set('virtualMac')),
-  value('use_vmac_addr', flag, set('virtualMacForAddresses'), U),
-  value('vmac_xmit_base', flag, set('transmitBase')),
-  value('use_ipvlan', virtualMac('ipvlan'), set('virtualMac')),
-  list('unicast_peer', 'IP [min_ttl N] [max_ttl N]', {
-    begin(target: InstanceDraft) {
-      target.unicastPeers ??= [];
-      return target;
-    },
-    each(target, line) {
-      const [text = '', ...rest] = line.words;
-      line.words = ['unicast_peer', ...line.words];
-      const peer = address(text, line);
-      if (peer === undefined) return;
-      const made = { address: peer, minTtl: 0, maxTtl: 255 };
-      for (let at = 0; at < rest.length; at += 2) {
-        const name = rest[at];
-        const given = rest[at + 1];
-        if ((name !== 'min_ttl' && name !== 'max_ttl') || given === undefined) {
-          line.report('error', `'unicast_peer': ${peer}: '${rest.slice(at).join(' ')}' is not understood`);
-          break;
+export const vrrpInstance = table<InstanceDraft>(
+  'vrrp_instance',
+  [
+    value(
+      'state',
+      { text: 'MASTER|BACKUP', least: 1, read: (line) => line.words[1] as string },
+      (target, state, line) => {
+        if (state !== 'MASTER' && state !== 'BACKUP') {
+          line.report('error', `'state': '${state}' is neither MASTER nor BACKUP; BACKUP is used`);
         }
-        const read = unsigned(given, 0, 255, line);
-        if (read !== undefined) made[name === 'min_ttl' ? 'minTtl' : 'maxTtl'] = read;
-      }
-      if (target.unicastPeers?.some((other) => other.address === peer)) {
-        line.report('error', `'unicast_peer': ${peer} is there twice`);
-      } else {
-        target.unicastPeers?.push(made);
-      }
-    },
-  }),
-  value('unicast_fault_no_peer', flag, set('unicastFaultNoPeer'), U),
-  value('check_unicast_src', flag, set('checkUnicastSource'), U),
-  value('unicast_ttl', uint(0, 255), set('unicastTtl'), { ...U, default: '255' }),
-  value('old_unicast_checksum', words('[never]', 0), (target, [when], line) => {
-    if (when !== undefined && when !== 'never')
-      line.report('error', `'old_unicast_checksum': unknown word '${when}'`);
-    target.oldUnicastChecksum = when === 'never' ? 'never' : 'always';
-  }),
-  value('native_ipv6', flag, set('nativeIpv6')),
-  value('unicast_src_ip', ip, (target, source) => {
-    target.sourceAddress = source;
-    target.unicast = true;
-  }),
-  value('mcast_src_ip', ip, set('sourceAddress')),
-  value('mcast_dst_ip', ip, set('multicastGroup'), U),
-  value('track_src_ip', flag, set('trackSourceAddress')),
-  value('dont_track_primary', flag, set('dontTrackPrimary')),
-  ...trackKeywords<InstanceDraft>(),
-  addresses('virtual_ipaddress', 'virtualAddresses'),
-  addresses('virtual_ipaddress_excluded', 'excludedAddresses'),
-  value('no_virtual_ipaddress', flag, set('noVirtualAddress'), U),
-  value('promote_secondaries', flag, set('promoteSecondaries')),
-  routes('virtual_routes', (target) => target.virtualRoutes),
-  rules('virtual_rules', (target) => target.virtualRules),
-  value('v3_checksum_as_v2', bool, set('v3ChecksumAsV2'), U),
-  value('accept', flag, set('accept')),
-  value('no_accept', flag, (target) => {
-    target.accept = false;
-  }),
-  value('skip_check_adv_addr', bool, set('skipCheckAdvertAddresses')),
-  value('strict_mode', bool, set('strict')),
-  value('preempt', flag, (target) => {
-    target.preempt = true;
-  }),
-  value('nopreempt', flag, (target) => {
-    target.preempt = false;
-  }),
-  value('preempt_delay', timer(), set('preemptDelay'), { default: '0 s' }),
-  value('debug', uint(0, 4), set('debug')),
-  ...notifyKeywords<InstanceDraft>({ group: false }),
-  value('lvs_sync_daemon_interface', word, set('lvsSyncDaemonInterface'), {
-    alias: 'lvs_sync_daemon',
-    warn: true,
-    accepted: 'the dataplane has no IPVS sync daemon; connections stay with the director that has them',
-  }),
-  value('garp_master_delay', wholeSeconds(), setGarp('delay')),
-  value('garp_master_refresh', wholeSeconds(), setGarp('refresh')),
-  value('garp_master_repeat', countFromOne, setGarp('repeat')),
-  value('garp_master_refresh_repeat', countFromOne, setGarp('refreshRepeat')),
-  value('garp_lower_prio_delay', wholeSeconds(), setGarp('lowerPriorityDelay')),
-  value('garp_lower_prio_repeat', uint(0, LARGEST), setGarp('lowerPriorityRepeat')),
-  value('down_timer_adverts', uint(1, 100), set('downTimerAdverts'), { ...U, default: '3' }),
-  ...(['timer_expired_backup', 'thread_timer_expired'] as const).map((name) =>
-    value<InstanceDraft, number>(
-      name,
-      {
-        text: '[1..254]',
-        least: 0,
-        read: (line) => (line.words.length < 2 ? 254 : unsigned(line.words[1] as string, 1, 254, line)),
+        // A second `state BACKUP` does not take MASTER back, as in keepalived.
+        if (target.initialState !== 'master') target.initialState = state === 'MASTER' ? 'master' : 'backup';
       },
-      set('timerExpiredBackupPriority'),
-      name === 'timer_expired_backup' ? U : { ...U, alias: 'timer_expired_backup', warn: true },
+      { default: 'BACKUP' },
     ),
-  ),
-  ...(['garp_extra_if', 'vmac_garp_intvl'] as const).map((name) =>
-    value<InstanceDraft, { all: boolean; interval: number }>(
-      name,
-      extraInterface(0),
-      (target, read) => {
-        target.garp.extraInterfaceInterval = read.interval;
-        target.garp.extraInterfaceAll = read.all;
-      },
-      name === 'garp_extra_if' ? U : { ...U, alias: 'garp_extra_if', warn: true },
+    value('interface', word, set('interface')),
+    value('dpdk_interface', word, set('dpdkInterface'), { in: 'dpvs' }),
+    value('vrf', word, set('vrf'), U),
+    value('virtual_router_id', uint(1, 255, { strict: true }), set('virtualRouterId')),
+    value('priority', uint(1, 255, { strict: true }), set('priority'), {
+      default: '100 (255 with state MASTER)',
+    }),
+    value(
+      'advert_int',
+      { text: '0.01..255 s', least: 1, read: (line) => seconds(line.words[1] as string, 0.01, 255, line) },
+      set('advertInterval'),
+      { default: '1 s' },
     ),
-  ),
-  value('lower_prio_no_advert', bool, set('lowerPriorityNoAdvert')),
-  value('higher_prio_send_advert', bool, set('higherPrioritySendAdvert')),
-  value('owner_ignore_adverts', bool, set('ownerIgnoreAdverts'), U),
-  value('kernel_rx_buf_size', uint(1, LARGEST), set('kernelReceiveBuffer')),
-  block('authentication', {
-    table: authentication,
-    begin(target: InstanceDraft) {
-      target.authentication ??= {};
-      return target.authentication;
-    },
-  }),
-  block(
-    'auth_hmac',
-    {
-      table: authHmac,
+    value('version', uint(2, 3, { strict: true }), (target, version) => {
+      target.version = version as 2 | 3;
+    }),
+    value('use_vmac', virtualMac('macvlan'), set('virtualMac')),
+    value('use_vmac_addr', flag, set('virtualMacForAddresses'), U),
+    value('vmac_xmit_base', flag, set('transmitBase')),
+    value('use_ipvlan', virtualMac('ipvlan'), set('virtualMac')),
+    list('unicast_peer', 'IP [min_ttl N] [max_ttl N]', {
       begin(target: InstanceDraft) {
-        target.authHmac ??= { keys: [] };
-        return target.authHmac;
+        target.unicastPeers ??= [];
+        return target;
       },
-    },
-    U,
-  ),
-  value('linkbeat_use_polling', flag, () => {}, {
-    alias: 'linkbeat_interfaces',
-    warn: true,
-    accepted: 'link state comes from netlink; every driver of today reports it there',
-  }),
-]);
+      each(target, line) {
+        const [text = '', ...rest] = line.words;
+        line.words = ['unicast_peer', ...line.words];
+        const peer = address(text, line);
+        if (peer === undefined) return;
+        const made = { address: peer, minTtl: 0, maxTtl: 255 };
+        for (let at = 0; at < rest.length; at += 2) {
+          const name = rest[at];
+          const given = rest[at + 1];
+          if ((name !== 'min_ttl' && name !== 'max_ttl') || given === undefined) {
+            line.report('error', `'unicast_peer': ${peer}: '${rest.slice(at).join(' ')}' is not understood`);
+            break;
+          }
+          const read = unsigned(given, 0, 255, line);
+          if (read !== undefined) made[name === 'min_ttl' ? 'minTtl' : 'maxTtl'] = read;
+        }
+        if (target.unicastPeers?.some((other) => other.address === peer)) {
+          line.report('error', `'unicast_peer': ${peer} is there twice`);
+        } else {
+          target.unicastPeers?.push(made);
+        }
+      },
+    }),
+    value('unicast_fault_no_peer', flag, set('unicastFaultNoPeer'), U),
+    value('check_unicast_src', flag, set('checkUnicastSource'), U),
+    value('unicast_ttl', uint(0, 255), set('unicastTtl'), { ...U, default: '255' }),
+    value('old_unicast_checksum', words('[never]', 0), (target, [when], line) => {
+      if (when !== undefined && when !== 'never')
+        line.report('error', `'old_unicast_checksum': unknown word '${when}'`);
+      target.oldUnicastChecksum = when === 'never' ? 'never' : 'always';
+    }),
+    value('native_ipv6', flag, set('nativeIpv6')),
+    value('unicast_src_ip', ip, (target, source) => {
+      target.sourceAddress = source;
+      target.unicast = true;
+    }),
+    value('mcast_src_ip', ip, set('sourceAddress')),
+    value('mcast_dst_ip', ip, set('multicastGroup'), U),
+    value('track_src_ip', flag, set('trackSourceAddress')),
+    value('dont_track_primary', flag, set('dontTrackPrimary')),
+    ...trackKeywords<InstanceDraft>(),
+    addresses('virtual_ipaddress', 'virtualAddresses'),
+    addresses('virtual_ipaddress_excluded', 'excludedAddresses'),
+    value('no_virtual_ipaddress', flag, set('noVirtualAddress'), U),
+    value('promote_secondaries', flag, set('promoteSecondaries')),
+    routes('virtual_routes', (target) => target.virtualRoutes),
+    rules('virtual_rules', (target) => target.virtualRules),
+    value('v3_checksum_as_v2', bool, set('v3ChecksumAsV2'), U),
+    value('accept', flag, set('accept')),
+    value('no_accept', flag, (target) => {
+      target.accept = false;
+    }),
+    value('skip_check_adv_addr', bool, set('skipCheckAdvertAddresses')),
+    value('strict_mode', bool, set('strict')),
+    value('preempt', flag, (target) => {
+      target.preempt = true;
+    }),
+    value('nopreempt', flag, (target) => {
+      target.preempt = false;
+    }),
+    value('preempt_delay', timer(0, 1000), set('preemptDelay'), { default: '0 s' }),
+    value('debug', uint(0, 4), set('debug')),
+    ...notifyKeywords<InstanceDraft>({ group: false }),
+    value('lvs_sync_daemon_interface', word, set('lvsSyncDaemonInterface'), {
+      alias: 'lvs_sync_daemon',
+      warn: true,
+      accepted: 'the dataplane has no IPVS sync daemon; connections stay with the director that has them',
+    }),
+    value('garp_master_delay', wholeSeconds(), setGarp('delay')),
+    value('garp_master_refresh', wholeSeconds(), setGarp('refresh')),
+    value('garp_master_repeat', countFromOne, setGarp('repeat')),
+    value('garp_master_refresh_repeat', countFromOne, setGarp('refreshRepeat')),
+    value('garp_lower_prio_delay', wholeSeconds(), setGarp('lowerPriorityDelay')),
+    value('garp_lower_prio_repeat', uint(0, LARGEST), setGarp('lowerPriorityRepeat')),
+    value('down_timer_adverts', uint(1, 100), set('downTimerAdverts'), { ...U, default: '3' }),
+    ...(['timer_expired_backup', 'thread_timer_expired'] as const).map((name) =>
+      value<InstanceDraft, number>(
+        name,
+        {
+          text: '[1..254]',
+          least: 0,
+          read: (line) => (line.words.length < 2 ? 254 : unsigned(line.words[1] as string, 1, 254, line)),
+        },
+        set('timerExpiredBackupPriority'),
+        name === 'timer_expired_backup' ? U : { ...U, alias: 'timer_expired_backup', warn: true },
+      ),
+    ),
+    ...(['garp_extra_if', 'vmac_garp_intvl'] as const).map((name) =>
+      value<InstanceDraft, { all: boolean; interval: number }>(
+        name,
+        extraInterface(0),
+        (target, read) => {
+          target.garp.extraInterfaceInterval = read.interval;
+          target.garp.extraInterfaceAll = read.all;
+        },
+        name === 'garp_extra_if' ? U : { ...U, alias: 'garp_extra_if', warn: true },
+      ),
+    ),
+    value('lower_prio_no_advert', bool, set('lowerPriorityNoAdvert')),
+    value('higher_prio_send_advert', bool, set('higherPrioritySendAdvert')),
+    value('owner_ignore_adverts', bool, set('ownerIgnoreAdverts'), U),
+    value('kernel_rx_buf_size', uint(1, LARGEST), set('kernelReceiveBuffer')),
+    block('authentication', {
+      table: authentication,
+      begin(target: InstanceDraft) {
+        target.authentication ??= {};
+        return target.authentication;
+      },
+    }),
+    block(
+      'auth_hmac',
+      {
+        table: authHmac,
+        begin(target: InstanceDraft) {
+          target.authHmac ??= { keys: [] };
+          return target.authHmac;
+        },
+      },
+      U,
+    ),
+    value('linkbeat_use_polling', flag, () => {}, {
+      alias: 'linkbeat_interfaces',
+      warn: true,
+      accepted: 'link state comes from netlink; every driver of today reports it there',
+    }),
+  ],
+  {
+    tolerant: ['garp_extra_if', 'vmac_garp_intvl', 'kernel_rx_buf_size'],
+    once: ['use_vmac', 'use_ipvlan'],
+  },
+);
 
 export const vrrpSyncGroup = table<SyncGroupDraft>('vrrp_sync_group', [
   list('group', 'INSTANCE', {

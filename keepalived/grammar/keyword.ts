@@ -10,9 +10,9 @@ export interface Spec {
   in?: 'upstream' | 'dpvs' | 'ours';
   /** Read and kept, but without effect, for this reason. */
   accepted?: string;
-  /** An old name of another keyword. `warn`: its use is reported as deprecated. */
+  /** An old name of another keyword. `warn`: its use is reported as deprecated, `mention`: without an effect on exit codes. */
   alias?: string;
-  warn?: boolean;
+  warn?: boolean | 'mention';
   default?: string;
 }
 
@@ -36,7 +36,10 @@ export class Line {
   /** Parts of the configuration that nobody asked for. */
   readonly off: ReadonlySet<Subsystem>;
 
-  constructor(reader: Reader, off: ReadonlySet<Subsystem>) {
+  readonly interfaceExists: (name: string) => boolean;
+
+  constructor(reader: Reader, off: ReadonlySet<Subsystem>, interfaceExists: (name: string) => boolean) {
+    this.interfaceExists = interfaceExists;
     this.reader = reader;
     this.diagnostics = reader.diagnostics;
     this.off = off;
@@ -80,11 +83,24 @@ export interface Table<T> {
   /** For messages: `virtual_server`. */
   name: string;
   keywords: Map<string, Keyword<T>>;
+  habits: Habits;
+}
+
+/** Where keepalived treats keywords of a block unlike others. */
+export interface Habits {
+  /** A missing argument is only reported; for all other keywords it makes the file unusable. */
+  tolerant?: readonly string[];
+  /** A missing argument is not even an error. */
+  lax?: readonly string[];
+  /** The first one of a block stays, another one is reported. */
+  once?: readonly string[];
+  /** The last one counts, but another one is reported. */
+  replaced?: readonly string[];
 }
 
 /** @param name how messages and documentation call the block */
-export function table<T>(name: string, keywords: Keyword<T>[]): Table<T> {
-  return { name, keywords: new Map(keywords.map((keyword) => [keyword.name, keyword])) };
+export function table<T>(name: string, keywords: Keyword<T>[], habits: Habits = {}): Table<T> {
+  return { name, keywords: new Map(keywords.map((keyword) => [keyword.name, keyword])), habits };
 }
 
 /** A keyword with its arguments on one line. */
@@ -162,6 +178,8 @@ export function list<T, C = T>(
     subsystem?: Subsystem;
     begin?: (target: T, line: Line) => C | undefined;
     each: (target: C, line: Line) => void;
+    /** It is an error if there are no entries. */
+    notEmpty?: boolean;
     end?: (target: C, line: Line) => void;
   },
   spec: Spec = {},
@@ -185,8 +203,10 @@ export function list<T, C = T>(
       const keyword = line.keyword;
       opened(line, keyword);
       const { reader } = line;
+      let entries = 0;
       for (;;) {
         const kind = reader.next();
+        if (kind === 'line') entries++;
         if (kind === 'close') break;
         if (kind === 'end') {
           line.report('missing-close', `missing '}' at the end of ${keyword}`);
@@ -208,6 +228,7 @@ export function list<T, C = T>(
         }
       }
       line.words = [keyword];
+      if (entries === 0 && form.notEmpty) line.report('error', `Warning - empty ${keyword} block`);
       form.end?.(into, line);
     },
   };
@@ -256,12 +277,13 @@ function readBody<T>(line: Line, keywords: Table<T>, target: T): void {
  */
 export function readStatements<T>(
   line: Line,
-  { name, keywords }: Table<T>,
+  { name, keywords, habits }: Table<T>,
   target: T,
   root = false,
 ): boolean {
   const { reader } = line;
   let unknown = false;
+  const seen = habits.once || habits.replaced ? new Set<string>() : undefined;
   for (;;) {
     const kind = reader.next();
     if (kind === 'line') {
@@ -276,8 +298,13 @@ export function readStatements<T>(
           `Unknown keyword '${words[0]}'${root ? '' : ` in ${name}`}${near ? `, did you mean '${near}'?` : ''}`,
         );
       } else if (words.length <= keyword.least) {
+        const kind = habits.tolerant?.includes(keyword.name)
+          ? 'error'
+          : habits.lax?.includes(keyword.name)
+            ? 'note'
+            : 'missing-parameter';
         line.report(
-          'missing-parameter',
+          kind,
           `*** Configuration line starting \`${words[0]}\` is missing a parameter (${keyword.args})`,
         );
         unknown = true;
@@ -285,7 +312,19 @@ export function readStatements<T>(
         if (reader.unmatched && !(keyword.kind === 'value' && keyword.quoted)) {
           line.report('unmatched-quote', `Unmatched quote: '${reader.text}'`);
         }
-        if (keyword.warn) line.report('deprecated', `'${words[0]}' is deprecated, use '${keyword.alias}'`);
+        if (keyword.warn)
+          line.report(
+            keyword.warn === true ? 'deprecated' : 'note',
+            `'${words[0]}' is deprecated, use '${keyword.alias}'`,
+          );
+        if (seen?.has(keyword.name) && habits.once?.includes(keyword.name)) {
+          line.report('error', `'${keyword.name}' is given twice, the first one stays`);
+          continue;
+        }
+        if (seen?.has(keyword.name) && habits.replaced?.includes(keyword.name)) {
+          line.report('error', `'${keyword.name}' is given twice, the last one counts`);
+        }
+        seen?.add(keyword.name);
         keyword.read(target, line);
       }
     } else if (kind === 'open') {

@@ -1,6 +1,7 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import { isAbsolute, join } from 'node:path';
 import type { Script } from '../model/script.js';
+import { groupByName, userByName } from '../notify/user.js';
 import { normalAddress } from './address.js';
 import type { Line, Shape } from './keyword.js';
 import { splitQuoted } from './words.js';
@@ -150,10 +151,13 @@ export function int(min: number, max: number): Shape<number> {
   };
 }
 
+/** Greatest time that keepalived can count in microseconds, in seconds. */
+export const LONGEST_TIME = 4294.967295;
+
 /** Seconds in the text, milliseconds in the model. */
-export function timer(min = 0, max = Number.MAX_SAFE_INTEGER, places = 6): Shape<number> {
+export function timer(min = 0, max = LONGEST_TIME, places = 6): Shape<number> {
   return {
-    text: max === Number.MAX_SAFE_INTEGER ? 'SECONDS' : `${min}..${max} s`,
+    text: max >= LONGEST_TIME ? 'SECONDS' : `${min}..${max} s`,
     least: 1,
     read: (line) => seconds(line.words[1] as string, min, max, line, places),
   };
@@ -225,6 +229,19 @@ export function owner(given: readonly string[]): { user?: string; group?: string
   if (user === undefined) return {};
   const group = rest?.replace(/^:/, '');
   return group ? { user, group } : { user };
+}
+
+/** Reports a user or group that the machine does not know. */
+export function existing(
+  who: { user?: string; group?: string },
+  line: Line,
+): { user?: string; group?: string } {
+  if (who.user !== undefined && userByName(who.user) === undefined) {
+    line.report('error', `'${line.keyword}': there is no user '${who.user}'`);
+  } else if (who.group !== undefined && groupByName(who.group) === undefined) {
+    line.report('error', `'${line.keyword}': there is no group '${who.group}'`);
+  }
+  return who;
 }
 
 /** Splits a command as the configuration writes it into its words. */

@@ -10,7 +10,8 @@ interface Entry {
 }
 
 function lookUp(file: string, name: string): Entry | undefined {
-  if (/^\d+$/.test(name)) return { id: Number(name), gid: Number(name) };
+  if (/^\d+$/.test(name))
+    return Number(name) < 2 ** 32 - 1 ? { id: Number(name), gid: Number(name) } : undefined;
   let text: string;
   try {
     text = readFileSync(file, 'utf8');

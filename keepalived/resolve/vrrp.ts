@@ -458,7 +458,11 @@ export class VrrpResolver {
     };
     if (draft.interface !== undefined) made.interface = draft.interface;
     if (draft.dpdkInterface !== undefined) made.dpdkInterface = draft.dpdkInterface;
-    if (draft.vrf !== undefined) made.vrf = draft.vrf;
+    if (draft.vrf !== undefined) {
+      if (draft.interface !== undefined)
+        say('error', 'Cannot specify VRF interface and interface - ignoring');
+      else made.vrf = draft.vrf;
+    }
     if (draft.kernelReceiveBuffer !== undefined) made.kernelReceiveBuffer = draft.kernelReceiveBuffer;
     if (draft.timerExpiredBackupPriority !== undefined) {
       if (preempt) say('error', 'timer_expired_backup needs nopreempt, ignored');
@@ -483,7 +487,22 @@ export class VrrpResolver {
         delete made.unicastPeers;
       }
     }
-    if (draft.unicastTtl !== undefined) made.unicastTtl = draft.unicastTtl;
+    const peers = made.unicastPeers !== undefined && made.unicastPeers.length > 0;
+    if (draft.unicastTtl !== undefined) {
+      if (peers) made.unicastTtl = draft.unicastTtl;
+      else say('error', 'Cannot use unicast_ttl without unicast peers - resetting');
+    }
+    const unicastWords =
+      unicast ||
+      draft.checkUnicastSource ||
+      draft.oldUnicastChecksum !== undefined ||
+      draft.unicastFaultNoPeer;
+    if (unicastWords && !peers && !draft.unicastFaultNoPeer) {
+      say(
+        'error',
+        'A unicast keyword has been specified without any unicast peers. Defaulting to multicast. This usage is deprecated - please update your configuration.',
+      );
+    }
     if (draft.virtualMac) {
       made.virtualMac = {
         ...draft.virtualMac,
@@ -493,8 +512,16 @@ export class VrrpResolver {
         say('error', 'in strict mode the virtual MAC address is fixed, the given one is ignored');
         delete made.virtualMac.mac;
       }
+      if (
+        made.virtualMac.kind === 'ipvlan' &&
+        family === 'ipv4' &&
+        made.virtualMac.address === undefined &&
+        made.sourceAddress === undefined
+      ) {
+        say('error', 'IPv4 ipvlan requires a source ip address to be configured');
+      }
     } else if (draft.transmitBase) {
-      say('note', 'vmac_xmit_base without use_vmac has no effect');
+      say('error', 'vmac_xmit_base is only valid with a vmac');
     }
     this.#addresses(draft, made, ofFamily, say);
     const authentication = this.#authentication(draft, made, say);
@@ -630,7 +657,6 @@ export class VrrpResolver {
         device === undefined &&
         !route.noTrack &&
         route.nextHops.length === 0 &&
-        forwards(route.type) &&
         draft.dpdkInterface === undefined
       ) {
         say(
@@ -776,7 +802,7 @@ export class VrrpResolver {
     for (const route of draft.staticRoutes) {
       if (route.interface !== undefined)
         this.#interface(route.interface, 'VROUTE nexthop', nowhere, 'static_routes');
-      else if (!route.noTrack && route.nextHops.length === 0 && forwards(route.type)) {
+      else if (!route.noTrack && route.nextHops.length === 0) {
         this.#say(
           'error',
           `Warning - cannot track route ${shown(route)} with no interface specified, not tracking`,
@@ -809,6 +835,7 @@ export class VrrpResolver {
             'garp_group',
           );
         taken.add(name);
+        this.#interface(name, 'garp_group', { file: '', line: 0 }, 'garp_group');
         return !twice;
       });
       const idle = group.garpInterval === undefined && group.gnaInterval === undefined;
@@ -824,17 +851,6 @@ export class VrrpResolver {
       return true;
     });
   }
-}
-
-/** Whether a route of the type leads through an interface. */
-function forwards(type: string): boolean {
-  return (
-    type === 'unicast' ||
-    type === 'local' ||
-    type === 'broadcast' ||
-    type === 'multicast' ||
-    type === 'anycast'
-  );
 }
 
 function shown(route: { destination?: { address: string; prefixLength: number } }): string {
