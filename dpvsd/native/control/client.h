@@ -50,6 +50,7 @@ struct server_side {
 	const char *version;
 	const char *boot_id;
 	uint64_t started;
+	bool applied; /* a batch, since the last look: the stack may have something due at once */
 };
 
 void reply_greeting(struct server_side *side, struct client *client);

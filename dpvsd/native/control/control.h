@@ -149,6 +149,7 @@ int control_fd(const struct control *control);
 
 /* Serves clients, and does what is due of the model (rates, servers and local addresses that are no longer
  * used). `now_ms`: the master's monotonic clock.
+ * Operations set timers of the stack: after a batch the answer is 0, so that net_tick() comes round at once.
  * @return milliseconds until the next call if control_fd() does not ask for one sooner; 0: there is more to
  * do now */
 int control_work(struct control *control, uint64_t now_ms);

@@ -114,6 +114,7 @@ static void serve_batch(struct server_side *side, struct client *client, uint64_
 		reply_error(side, client, id, &error, failed, false);
 		return;
 	}
+	side->applied = true;
 	applied.operations = (uint32_t)batch->n_operations;
 	applied.generation = side->model->generation;
 	message.id = id;

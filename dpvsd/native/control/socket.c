@@ -436,8 +436,10 @@ int control_work(struct control *control, uint64_t now_ms)
 		control->check_ms = control->now_ms + CHECK_MS;
 		check_limits(control);
 	}
-	if (!TAILQ_EMPTY(&control->ready))
+	if (!TAILQ_EMPTY(&control->ready) || control->side.applied) {
+		control->side.applied = false;
 		return 0;
+	}
 	if ((control->client_count > 0 || control->accept_again_ms) &&
 	    (next == CONTROL_NEVER || next > CHECK_MS))
 		next = CHECK_MS;
