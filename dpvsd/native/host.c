@@ -77,6 +77,10 @@ static bool link_info(void *context, uint16_t port, struct link_info *info)
 		if (p->info.tx_offload_capa & tx_offloads[i].flag)
 			snprintf(info->offload[info->offloads++], sizeof(info->offload[0]), "%s",
 				 tx_offloads[i].name);
+	if (master->twins.twins[port].name[0]) {
+		snprintf(info->twin, sizeof(info->twin), "%s", master->twins.twins[port].name);
+		snprintf(info->twin_kind, sizeof(info->twin_kind), "tap");
+	}
 	counters_now(master, port, &info->counters);
 	now = (const uint64_t *)&info->counters;
 	shown = (uint64_t *)&info->counters;

@@ -201,7 +201,9 @@ int main(int argc, char **argv)
 	memory_eal = rte_eal_has_hugepages() != 0;
 	if (make_pools(&master, &error) < 0 ||
 	    ports_open(s, &master.net, master.ports, master.pools, &error) < 0 ||
-	    master_prepare(&master, &error) < 0 || ports_start(master.ports, s->port_count, &error) < 0) {
+	    twins_open(&master.twins, s, &master.net, &error) < 0 || master_prepare(&master, &error) < 0 ||
+	    twins_start(&master.twins, master.workers, s->worker_count, master.pools[0], &error) < 0 ||
+	    ports_start(master.ports, s->port_count, &error) < 0) {
 		fail(&error);
 		rte_eal_cleanup();
 		return EXIT_FAILURE;
@@ -232,6 +234,7 @@ int main(int argc, char **argv)
 	for (unsigned int i = 0; i < s->worker_count; i++)
 		__atomic_store_n(&master.workers[i].stop, 1, __ATOMIC_RELAXED);
 	rte_eal_mp_wait_lcore();
+	twins_stop(&master.twins);
 	control_free(master.control);
 	ports_close(master.ports, s->port_count);
 	if (s->pid[0])

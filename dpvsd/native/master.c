@@ -165,7 +165,10 @@ static int prepare_workers(struct master *master, struct error *error)
 		worker->adaptive = s->adaptive;
 		worker->handover = ring_new("handover", i, RING_HANDOVER, RING_F_SC_DEQ, worker->socket);
 		worker->send = ring_new("send", i, RING_SEND, RING_F_SP_ENQ | RING_F_SC_DEQ, worker->socket);
-		if (worker->handover == NULL || worker->send == NULL)
+		worker->twin_send = ring_new("twin-send", i, RING_SEND, RING_F_SP_ENQ | RING_F_SC_DEQ,
+					     worker->socket);
+		worker->twins = &master->twins;
+		if (worker->handover == NULL || worker->send == NULL || worker->twin_send == NULL)
 			return error_set(error, "memory", "give more memory (`memory MB`)",
 					 "no memory for the rings of worker %u", i);
 		for (unsigned int p = 0; p < MAX_PORTS; p++)
@@ -332,8 +335,15 @@ static bool serve_rings(struct master *master, uint64_t now)
 	for (unsigned int i = 0; i < control; i++) {
 		net_input(master->stack, mbufs[i]->port, rte_pktmbuf_mtod(mbufs[i], uint8_t *),
 			  mbufs[i]->data_len, now);
-		rte_pktmbuf_free(mbufs[i]);
+		/* The kernel hears ARP and ND as well: it answers for its own addresses, and learns its
+		 * neighbours. */
+		if (master->net.ports[mbufs[i]->port].has_twin)
+			twin_give(&master->twins, mbufs[i]);
+		else
+			rte_pktmbuf_free(mbufs[i]);
 	}
+	if (control != 0)
+		twins_wake(&master->twins);
 	unresolved = rte_ring_sc_dequeue_burst(master->channel.unresolved, (void **)mbufs, MASTER_BURST,
 					       NULL);
 	for (unsigned int i = 0; i < unresolved; i++) {
@@ -363,8 +373,10 @@ void master_run(struct master *master)
 
 			master->link_checked_ms = now;
 			for (unsigned int i = 0; i < master->settings.port_count; i++)
-				if (changed >> i & 1)
+				if (changed >> i & 1) {
 					net_port_changed(master->stack, (uint16_t)i, now);
+					twin_follow(&master->twins, (uint16_t)i, &master->net.ports[i]);
+				}
 		}
 		flow_follow(master->ports, master->settings.port_count, master->workers,
 			    master->settings.worker_count, &master->director, master->settings.flow_rules);

@@ -23,6 +23,7 @@ struct master {
 	struct worker_view views[MAX_WORKERS];
 	struct rte_mempool *pools[RTE_MAX_NUMA_NODES];
 	struct master_channel channel;
+	struct twins twins;
 	struct packet_counters counters; /* ends of held packets */
 	struct rte_rcu_qsbr *rcu;
 	struct deferred *deferred_first, *deferred_last;

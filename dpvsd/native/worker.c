@@ -202,6 +202,27 @@ static void to_master_control(struct worker *worker, struct rte_mbuf *m)
 	rte_pktmbuf_free(m);
 }
 
+/* To the kernel twin of the packet's port, which a kni_host route may have made another than it came from. */
+static void to_kernel(struct worker *worker, struct packet *p)
+{
+	const struct net_port *port = &worker->director->net->ports[p->port];
+	struct rte_mbuf *m = p->handle;
+
+	if (!port->has_twin) {
+		worker->view->counters.drops[DROP_NO_SERVICE]++;
+		rte_pktmbuf_free(m);
+		return;
+	}
+	if (m->port != p->port) {
+		m->port = p->port;
+		memcpy(rte_pktmbuf_mtod(m, void *), port->mac, 6);
+	}
+	if (twin_give(worker->twins, m))
+		worker->view->counters.kernel++;
+	else
+		worker->view->counters.drops[DROP_TWIN]++;
+}
+
 static void hand_over(struct worker *worker, struct packet *p)
 {
 	struct rte_mbuf *m = p->handle;
@@ -318,7 +339,7 @@ static void reassemble(struct worker *worker, struct packet *p)
 static void process(struct worker *worker, struct packet *packets, unsigned int count)
 {
 	struct pipeline_output output = {.context = worker, .originate = originate};
-	bool wake = false;
+	bool wake = false, wake_twins = false;
 
 	pipeline_run(worker->director, worker->view, packets, count, &output);
 	for (unsigned int i = 0; i < count; i++) {
@@ -346,9 +367,8 @@ static void process(struct worker *worker, struct packet *packets, unsigned int 
 			reassemble(worker, p);
 			break;
 		case VERDICT_KERNEL:
-			/* The kernel twin comes with its own issue: until then nobody takes the packet. */
-			worker->view->counters.drops[DROP_NO_SERVICE]++;
-			rte_pktmbuf_free(p->handle);
+			to_kernel(worker, p);
+			wake_twins = true;
 			break;
 		default:
 			rte_pktmbuf_free(p->handle);
@@ -356,6 +376,8 @@ static void process(struct worker *worker, struct packet *packets, unsigned int 
 	}
 	if (unlikely(wake))
 		master_wake(worker->master);
+	if (unlikely(wake_twins))
+		twins_wake(worker->twins);
 }
 
 static unsigned int receive(struct worker *worker, const struct worker_queue_runtime *queue)
@@ -405,11 +427,11 @@ static unsigned int take_over(struct worker *worker)
 	return count;
 }
 
-/* Frames of the master: ARP, ND, packets whose neighbour answered. */
-static unsigned int send_for_master(struct worker *worker)
+/* Frames of the master (ARP, ND, packets whose neighbour answered) and of the kernel twins. */
+static unsigned int send_for(struct worker *worker, struct rte_ring *ring)
 {
 	struct rte_mbuf *mbufs[BURST_MAX];
-	unsigned int count = rte_ring_sc_dequeue_burst(worker->send, (void **)mbufs, worker->burst, NULL);
+	unsigned int count = rte_ring_sc_dequeue_burst(ring, (void **)mbufs, worker->burst, NULL);
 
 	for (unsigned int i = 0; i < count; i++) {
 		struct rte_mbuf *m = mbufs[i];
@@ -455,9 +477,10 @@ int worker_run(void *argument)
 	rte_rcu_qsbr_thread_register(worker->rcu, view->number);
 	rte_rcu_qsbr_thread_online(worker->rcu, view->number);
 	while (!__atomic_load_n(&worker->stop, __ATOMIC_RELAXED)) {
-		unsigned int work = send_for_master(worker);
+		unsigned int work = send_for(worker, worker->send);
 		uint64_t now;
 
+		work += send_for(worker, worker->twin_send);
 		work += take_over(worker);
 		for (unsigned int q = 0; q < worker->queue_count; q++)
 			work += receive(worker, &worker->queues[q]);

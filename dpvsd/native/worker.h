@@ -10,6 +10,7 @@
 #include "core/pipeline.h"
 #include "port/port.h"
 #include "settings.h"
+#include "twin.h"
 
 enum { SEND_BURST = 64 };
 
@@ -43,6 +44,8 @@ struct worker {
 	struct master_channel *master;
 	struct rte_ring *handover; /* packets from other workers */
 	struct rte_ring *send; /* packets from the master, with their port noted */
+	struct rte_ring *twin_send; /* frames from the kernel twins, likewise */
+	struct twins *twins;
 	struct rte_mempool *pool;
 	struct rte_rcu_qsbr *rcu;
 	struct rte_ip_frag_tbl *fragments;

@@ -55,7 +55,7 @@ export class BenchDirector {
   }): Promise<BenchDirector> {
     const placeholder = '@SOCKET@';
     const conf = `
-      global_defs { log_level WARNING
+      global_defs { log_level WARNING kni off
         <init> idle_policy poll
         <init> hugepages ${options.hugepages ? 'auto' : 'off'} }
       netif_defs { <init> pktpool_size 65535

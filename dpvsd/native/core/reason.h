@@ -33,6 +33,7 @@
 	X(ICMP_RATE, "icmp-rate", "more ICMP errors than the rate limit lets through")                       \
 	X(HANDOVER, "handover-full", "ring to the worker that owns the connection is full")                  \
 	X(MASTER, "master-queue-full", "ring to the master is full")                                         \
+	X(TWIN, "twin-full", "the kernel twin did not take the packet")                                      \
 	X(TX, "tx-full", "the port did not take the packet")                                                 \
 	X(LINK_DOWN, "link-down", "the port is down")                                                        \
 	X(ONE_PACKET, "one-packet", "answer of a one-packet service whose client is gone")                   \
