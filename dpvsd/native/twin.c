@@ -361,7 +361,7 @@ static void *twins_run(void *argument)
 	return NULL;
 }
 
-int twins_start(struct twins *twins, struct worker workers[], unsigned int worker_count,
+int twins_start(struct twins *twins, struct worker *workers, unsigned int worker_count,
 		struct rte_mempool *pool, struct error *error)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.u32 = UINT32_MAX};

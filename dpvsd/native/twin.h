@@ -61,7 +61,7 @@ struct twins {
  * error. */
 int twins_open(struct twins *twins, const struct settings *settings, struct net *net, struct error *error);
 /* Starts the thread. */
-int twins_start(struct twins *twins, struct worker workers[], unsigned int worker_count,
+int twins_start(struct twins *twins, struct worker *workers, unsigned int worker_count,
 		struct rte_mempool *pool, struct error *error);
 /* Ends the thread and closes the descriptors; the TAP devices stay, with their link down. */
 void twins_stop(struct twins *twins);
