@@ -55,18 +55,45 @@ export class BenchDirector {
   }): Promise<BenchDirector> {
     const placeholder = '@SOCKET@';
     const conf = `
-      global_defs { log_level WARNING kni off
+      global_defs {
+        log_level WARNING
+        <init> kni off
         <init> idle_policy poll
-        <init> hugepages ${options.hugepages ? 'auto' : 'off'} }
-      netif_defs { <init> pktpool_size 65535
+        <init> hugepages ${options.hugepages ? 'auto' : 'off'}
+      }
+      netif_defs {
+        <init> pktpool_size 65535
         <init> device dpdk0 {
           vdev net_memif0,role=server,socket=${placeholder},socket-abstract=no,id=0,rsize=11
-          rx { queue_number 1 descriptor_number 2048 }
-          tx { queue_number 1 descriptor_number 2048 } } }
+          rx {
+            queue_number 1
+            descriptor_number 2048
+          }
+          tx {
+            queue_number 1
+            descriptor_number 2048
+          }
+        }
+      }
       worker_defs {
-        <init> worker cpu0 { type master cpu_id ${GENERATOR_CPU} }
-        <init> worker cpu1 { type slave cpu_id ${DIRECTOR_CPU} port dpdk0 { rx_queue_ids 0 tx_queue_ids 0 } } }
-      ipvs_defs { conn { <init> conn_pool_size ${options.connections} } }
+        <init> worker cpu0 {
+          type master
+          cpu_id ${GENERATOR_CPU}
+        }
+        <init> worker cpu1 {
+          type slave
+          cpu_id ${DIRECTOR_CPU}
+          port dpdk0 {
+            rx_queue_ids 0
+            tx_queue_ids 0
+          }
+        }
+      }
+      ipvs_defs {
+        conn {
+          <init> conn_pool_size ${options.connections}
+        }
+      }
     `;
     const folder = mkdtempSync(join(tmpdir(), 'dpvs-ha-memif-'));
     const director = new BenchDirector(conf.replace(placeholder, join(folder, 'memif.sock')));
