@@ -498,14 +498,17 @@ static inline void say(struct text *text, const char *format, ...)
 	va_list arguments;
 	int length;
 
+	if (text->room == 0) {
+		text->room = 4096;
+		text->bytes = malloc(text->room);
+	}
 	for (;;) {
 		va_start(arguments, format);
-		length = vsnprintf(text->bytes ? text->bytes + text->length : NULL, text->room - text->length,
-				   format, arguments);
+		length = vsnprintf(text->bytes + text->length, text->room - text->length, format, arguments);
 		va_end(arguments);
 		if (text->length + (size_t)length < text->room)
 			break;
-		text->room = (text->room + (size_t)length) * 2 + 256;
+		text->room = (text->room + (size_t)length) * 2;
 		text->bytes = realloc(text->bytes, text->room);
 	}
 	text->length += (size_t)length;
