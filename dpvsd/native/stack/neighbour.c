@@ -75,6 +75,19 @@ static int rebuild_table(struct net_master *master)
 
 /* ---- adjacencies ---- */
 
+/* There is one: neighbours are fewer than adjacencies. */
+static uint32_t take_index(struct neighbours *all)
+{
+	uint32_t index;
+
+	if (all->unused_index < MAX_ADJACENCIES)
+		return all->unused_index++;
+	index = all->free_indices[all->free_first];
+	all->free_first = (all->free_first + 1) % MAX_ADJACENCIES;
+	all->free_count--;
+	return index;
+}
+
 /* Publishes what the master knows about a neighbour, in place of what it knew before. */
 static int adjacency_publish(struct net_master *master, struct neighbour *n)
 {
@@ -104,9 +117,7 @@ static int adjacency_publish(struct net_master *master, struct neighbour *n)
 		fresh->index = old->index;
 		fresh->used = __atomic_load_n(&old->used, __ATOMIC_RELAXED);
 	} else {
-		fresh->index = all->free_indices[all->free_first];
-		all->free_first = (all->free_first + 1) % MAX_ADJACENCIES;
-		all->free_count--;
+		fresh->index = take_index(all);
 		table->used++;
 	}
 	slot = slot_of(table, fresh);
@@ -626,8 +637,7 @@ int neighbours_init(struct net_master *master)
 		return -1;
 	for (uint32_t i = 0; i < master->limits.unresolved_total; i++)
 		STAILQ_INSERT_TAIL(&all->free_waiting, &all->waiting[i], link);
-	for (uint32_t i = 1; i < MAX_ADJACENCIES; i++)
-		all->free_indices[all->free_count++] = i;
+	all->unused_index = 1;
 	return 0;
 }
 

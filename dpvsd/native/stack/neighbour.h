@@ -73,7 +73,10 @@ struct neighbours {
 	struct waiting *waiting; /* all records for waiting packets */
 	struct waiting_list free_waiting, given_up;
 	bool giving_up;
-	uint32_t *free_indices; /* a ring, so that an index rests long before it is used again */
+	/* Of adjacencies: first all that were never used, then those given back, in a ring, so that an index
+	 * rests long before it is used again. */
+	uint32_t unused_index;
+	uint32_t *free_indices;
 	uint32_t free_first, free_count;
 };
 
