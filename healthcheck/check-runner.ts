@@ -1,7 +1,7 @@
 import type { LoadBalancing, ScheduledCheck } from '../keepalived/model/virtual-server.js';
 import type { Clock, Timer } from '../lib/clock.js';
 import type { Log } from '../lib/log.js';
-import { failureLines, mailDetail, successLine } from './check-texts.js';
+import { checkSubject, failureLines, mailDetail, successLine } from './check-texts.js';
 import { advance, type CheckerPolicy, type CheckerState, initialState } from './checker-machine.js';
 import type { Runtime, Subscription } from './engine.js';
 import { Lateness } from './lateness.js';
@@ -324,7 +324,7 @@ export class CheckRunner {
         }
       }
     } else if (verdict.outcome === 'deferred') {
-      this.#log.warning(`${check.identity.slice(0, 80)}: check put off: ${verdict.reason}`);
+      this.#log.warning(`${checkSubject(check.checker)} put off: ${verdict.reason}`);
     } else {
       check.weight = verdict.weight;
       for (const subscription of check.subscriptions) this.#weigh(check, subscription);

@@ -270,7 +270,7 @@ export class Engine {
       const shared = model.engine.shareProbes && checker.kind !== 'MISC_CHECK';
       const place = server.members.indexOf(subscription.member);
       const owner = shared ? '' : `${runtime.machine.identity} ${server.identity} ${place}`;
-      const identity = `${scheduleIdentity(checker)} ${proxy} ${virtualHost ?? ''} ${owner}`;
+      const identity = scheduleIdentity(checker, proxy, virtualHost, owner);
       this.runner.subscribe(identity, checker, { proxy, virtualHost }, subscription);
     }
   }

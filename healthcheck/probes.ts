@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type {
   Checker,
   ScheduledCheck,
@@ -46,21 +47,25 @@ export function makeProbe(
   }
 }
 
-/** When and how often a checker runs. Dialect dpvs keeps retrying TCP checks of servers that are out, as its keepalived does. */
+const policies = new Map<string, CheckerPolicy>();
+
+/** When and how often a checker runs; one object for all that agree. Dialect dpvs keeps retrying TCP checks of servers that are out, as its keepalived does. */
 export function policyOf(check: ScheduledCheck, dpvs: boolean): CheckerPolicy {
   const web = check.kind === 'HTTP_GET' || check.kind === 'SSL_GET';
-  return {
+  const again = check.kind === 'SMTP_CHECK' || (dpvs && check.kind === 'TCP_CHECK');
+  const policy: CheckerPolicy = {
     retry: check.retry,
     delayBeforeRetry: check.delayBeforeRetry,
     delayLoop: check.delayLoop,
-    whileDown: web
-      ? 'slow'
-      : check.kind === 'SMTP_CHECK' || (dpvs && check.kind === 'TCP_CHECK')
-        ? 'retry'
-        : 'wait',
+    whileDown: web ? 'slow' : again ? 'retry' : 'wait',
     steps: web ? check.urls.length : 1,
     fastRecovery: web && check.fastRecovery,
   };
+  const text = Object.values(policy).join();
+  const known = policies.get(text);
+  if (known) return known;
+  policies.set(text, policy);
+  return policy;
 }
 
 const timing = new Set(['retry', 'delayBeforeRetry', 'warmup', 'delayLoop', 'logAllFailures', 'alpha']);
@@ -70,7 +75,12 @@ export function probeIdentity(check: Checker): string {
   return JSON.stringify(check, (name, value) => (timing.has(name) ? undefined : value));
 }
 
-/** Text that is equal for checkers that ask the same question at the same times: one of them can ask for all. */
-export function scheduleIdentity(check: ScheduledCheck): string {
-  return JSON.stringify(check);
+/**
+ * Short text that is equal for checkers that ask the same question at the same times: one of them can ask for all.
+ * @param around what else must be equal
+ */
+export function scheduleIdentity(check: ScheduledCheck, ...around: (string | undefined)[]): string {
+  return createHash('sha1')
+    .update(JSON.stringify([check, around]))
+    .digest('base64');
 }

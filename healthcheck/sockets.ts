@@ -9,6 +9,7 @@ import {
   IP_RECVERR,
   IPPROTO_IP,
   IPPROTO_IPV6,
+  int32,
   interfaceIndex,
   SO_BINDTODEVICE,
   SOCK_CLOEXEC,
@@ -110,16 +111,15 @@ export interface Route {
 export function routeOf(check: CheckEndpoint): Route {
   const v6 = check.connectAddress.includes(':');
   const bound = check.bindAddress !== undefined || check.bindPort !== undefined;
-  const mark = Buffer.alloc(4);
-  mark.writeUInt32LE(check.fwmark >>> 0, 0);
   return {
     family: v6 ? AF_INET6 : AF_INET,
-    remote: socketAddress(check.connectAddress, check.connectPort, check.bindInterface),
+    // A copy from Buffer's pool: tens of thousands of small buffers of their own would weigh more than all the rest.
+    remote: Buffer.from(socketAddress(check.connectAddress, check.connectPort, check.bindInterface)),
     local: bound
       ? socketAddress(check.bindAddress ?? (v6 ? '::' : '0.0.0.0'), check.bindPort ?? 0, check.bindInterface)
       : undefined,
     device: check.bindInterface === undefined ? undefined : Buffer.from(`${check.bindInterface}\0`),
-    mark: check.fwmark ? mark : undefined,
+    mark: check.fwmark ? int32(check.fwmark | 0) : undefined,
     reuse: check.bindPort !== undefined,
   };
 }

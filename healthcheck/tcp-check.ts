@@ -16,6 +16,12 @@ import {
   WRITABLE,
 } from './sockets.js';
 
+/**
+ * A connection that is reset before it is established counts as refused (RFC 9293 3.10.7.3): these errors say that the server had
+ * accepted, and hung up before we looked.
+ */
+const acceptedFirst = new Set(['ECONNRESET', 'EPIPE']);
+
 /** TCP_CHECK: the server accepts a connection within connect_timeout. It is reset at once, so that nothing lingers. */
 export function tcpCheck(check: TcpCheck, reactor: Reactor): Probe {
   const route = routeOf(check);
@@ -25,7 +31,8 @@ export function tcpCheck(check: TcpCheck, reactor: Reactor): Probe {
         if ('fd' in result) {
           reset(result.fd);
           done(success);
-        } else done(result);
+        } else if (result.outcome === 'failure' && acceptedFirst.has(result.reason)) done(success);
+        else done(result);
       };
       return connectStream(reactor, route, check.connectTimeout, judge, 'forget');
     },

@@ -11,12 +11,12 @@ import {
 
 export type Verb = 'add' | 'edit' | 'delete';
 
-/** One step from the applied table to the desired one. */
+/** One step from the applied table to the desired one. `name` is the row's text within its service. */
 export type Operation =
-  | { verb: Verb; object: 'service'; key: ServiceKey; row: Service }
-  | { verb: Verb; object: 'server'; key: ServiceKey; row: Server }
-  | { verb: Verb; object: 'local'; key: ServiceKey; row: LocalAddress }
-  | { verb: Verb; object: 'list'; key: ServiceKey; row: ListEntry };
+  | { verb: Verb; object: 'service'; key: ServiceKey; name: ''; row: Service }
+  | { verb: Verb; object: 'server'; key: ServiceKey; name: string; row: Server }
+  | { verb: Verb; object: 'local'; key: ServiceKey; name: string; row: LocalAddress }
+  | { verb: Verb; object: 'list'; key: ServiceKey; name: string; row: ListEntry };
 
 /**
  * What must be done to turn `applied` into `desired`: nothing that is right already is touched, nothing is deleted to be added
@@ -41,13 +41,14 @@ function serviceDifference(
   operations: Operation[],
 ): void {
   if (!after) {
-    if (before) operations.push({ verb: 'delete', object: 'service', key: before.key, row: before.service });
+    if (before)
+      operations.push({ verb: 'delete', object: 'service', key: before.key, name: '', row: before.service });
     return;
   }
   const key = after.key;
-  if (!before) operations.push({ verb: 'add', object: 'service', key, row: after.service });
+  if (!before) operations.push({ verb: 'add', object: 'service', key, name: '', row: after.service });
   else if (!sameRow(before.service, after.service)) {
-    operations.push({ verb: 'edit', object: 'service', key, row: after.service });
+    operations.push({ verb: 'edit', object: 'service', key, name: '', row: after.service });
   }
   rows('local', key, before?.locals, after.locals, operations);
   rows('list', key, before?.lists, after.lists, operations);
@@ -63,13 +64,13 @@ function rows<Row extends object>(
 ): void {
   for (const [name, row] of after) {
     const old = before?.get(name);
-    if (!old) operations.push({ verb: 'add', object, key, row } as unknown as Operation);
+    if (!old) operations.push({ verb: 'add', object, key, name, row } as unknown as Operation);
     else if (old !== row && !sameRow(old, row)) {
-      operations.push({ verb: 'edit', object, key, row } as unknown as Operation);
+      operations.push({ verb: 'edit', object, key, name, row } as unknown as Operation);
     }
   }
   if (!before) return;
   for (const [name, row] of before) {
-    if (!after.has(name)) operations.push({ verb: 'delete', object, key, row } as unknown as Operation);
+    if (!after.has(name)) operations.push({ verb: 'delete', object, key, name, row } as unknown as Operation);
   }
 }

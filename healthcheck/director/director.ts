@@ -3,7 +3,7 @@ import type { Log } from '../../lib/log.js';
 import { difference, type Operation } from './difference.js';
 import { type Command, type DirectorDriver, Refusal } from './driver.js';
 import { operationText } from './dry-run.js';
-import { keyText, listText, localText, type ServiceEntry, type ServiceTable, serverText } from './table.js';
+import { keyText, type ServiceEntry, type ServiceTable } from './table.js';
 
 /** Operations of one message; a batch beyond it is split, each part applied whole. */
 const BATCH_LIMIT = 10_000;
@@ -297,13 +297,13 @@ export class Director {
       if (!entry) continue;
       switch (operation.object) {
         case 'server':
-          mirrorRow(entry.servers, serverText(operation.row), operation.verb, operation.row);
+          mirrorRow(entry.servers, operation.name, operation.verb, operation.row);
           break;
         case 'local':
-          mirrorRow(entry.locals, localText(operation.row), operation.verb, operation.row);
+          mirrorRow(entry.locals, operation.name, operation.verb, operation.row);
           break;
         case 'list':
-          mirrorRow(entry.lists, listText(operation.row), operation.verb, operation.row);
+          mirrorRow(entry.lists, operation.name, operation.verb, operation.row);
           break;
       }
     }
@@ -316,16 +316,6 @@ function mirrorRow<Row>(rows: Map<string, Row>, name: string, verb: Operation['v
 }
 
 /** What an operation is about: equal for operations on the same thing. */
-function subject(operation: Operation): string {
-  const service = keyText(operation.key);
-  switch (operation.object) {
-    case 'service':
-      return `service ${service}`;
-    case 'server':
-      return `server ${serverText(operation.row)} of ${service}`;
-    case 'local':
-      return `local ${localText(operation.row)} of ${service}`;
-    case 'list':
-      return `list ${listText(operation.row)} of ${service}`;
-  }
+function subject({ object, name, key }: Operation): string {
+  return object === 'service' ? `service ${keyText(key)}` : `${object} ${name} of ${keyText(key)}`;
 }

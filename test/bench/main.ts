@@ -3,9 +3,10 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Bench, type Figure, machine, table } from './bench.js';
 import { dataplane } from './dataplane.js';
+import { healthcheck } from './healthcheck.js';
 import { load } from './load.js';
 
-const benches: Bench[] = [dataplane, load];
+const benches: Bench[] = [dataplane, load, healthcheck];
 
 const usage = `npm run bench [-- [--quick] [NAME...]]
 ${benches.map(({ name, about }) => `  ${name.padEnd(14)} ${about}`).join('\n')}

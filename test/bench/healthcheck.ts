@@ -1,0 +1,198 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import type { Bench, BenchOptions, Figure } from './bench.js';
+
+/**
+ * Tens of thousands of servers checked by this suite and by Debian's keepalived, one after the other in one run, in a network namespace
+ * of their own. Rate and regularity are counted by the peers (check-peers.c), CPU time and memory are read from /proc, for both alike.
+ */
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..', '..');
+
+interface Scale {
+  servers: number;
+  /** delay_loop, milliseconds. */
+  period: number;
+}
+
+interface Program {
+  name: string;
+  command: string[];
+  env: NodeJS.ProcessEnv;
+}
+
+export const healthcheck: Bench = {
+  name: 'healthcheck',
+  about: 'health checks: 10,000 and 50,000 servers, TCP and UDP, beside Debian’s keepalived',
+  async run(options) {
+    const folder = mkdtempSync(join(tmpdir(), `bench-checks-${process.pid}-`));
+    const namespace = `checks-${process.pid}`;
+    try {
+      return await measureAll(folder, namespace, options);
+    } finally {
+      spawnSync('ip', ['netns', 'del', namespace], { stdio: 'ignore' });
+      rmSync(folder, { recursive: true, force: true });
+    }
+  },
+};
+
+async function measureAll(folder: string, namespace: string, { quick }: BenchOptions): Promise<Figure[]> {
+  must('ip', ['netns', 'add', namespace]);
+  must('ip', ['-n', namespace, 'link', 'set', 'lo', 'up']);
+  // All of 127.0.0.0/8 answers; nothing here may wait for ports in TIME_WAIT.
+  must('ip', ['netns', 'exec', namespace, 'sysctl', '-qw', 'net.ipv4.ip_local_port_range=1024 65000']);
+  const peers = join(folder, 'check-peers');
+  must('gcc', ['-O2', '-o', peers, join(root, 'test', 'bench', 'check-peers.c')]);
+  const programs: Program[] = [
+    { name: 'ours', command: [process.execPath, join(root, 'bin', 'keepalived')], env: process.env },
+  ];
+  if (existsSync('/usr/sbin/keepalived')) {
+    const recorder = join(folder, 'ipvs-recorder.so');
+    const source = join(root, 'test', 'scenarios', 'healthcheck', 'ipvs-recorder.c');
+    must('gcc', ['-shared', '-fPIC', '-O1', '-o', recorder, source, '-ldl']);
+    programs.push({
+      name: 'keepalived',
+      command: ['/usr/sbin/keepalived'],
+      env: { ...process.env, LD_PRELOAD: recorder },
+    });
+  } else console.error('bench: keepalived is not installed: nothing to compare with');
+  const scales: Scale[] = quick
+    ? [{ servers: 10_000, period: 5000 }]
+    : [
+        { servers: 10_000, period: 1000 },
+        { servers: 50_000, period: 2000 },
+      ];
+  const figures: Figure[] = [];
+  for (const scale of scales) {
+    for (const kind of ['TCP', 'UDP'] as const) {
+      for (const program of programs) {
+        console.error(`bench: healthcheck: ${program.name}, ${scale.servers} servers, ${kind}`);
+        figures.push(await measure(folder, namespace, peers, program, scale, kind, quick ? 5000 : 10_000));
+      }
+    }
+  }
+  return figures;
+}
+
+async function measure(
+  folder: string,
+  namespace: string,
+  peersProgram: string,
+  program: Program,
+  scale: Scale,
+  kind: 'TCP' | 'UDP',
+  duration: number,
+): Promise<Figure> {
+  const port = 9000;
+  const file = join(folder, 'keepalived.conf');
+  writeFileSync(file, configuration(scale, kind, port));
+  const inside = (command: string[], env: NodeJS.ProcessEnv, output: 'pipe' | 'ignore') =>
+    spawn('ip', ['netns', 'exec', namespace, ...command], { env, stdio: ['pipe', output, 'ignore'] });
+  const peers = inside([peersProgram, String(port), String(scale.period)], process.env, 'pipe');
+  const lines = createInterface(peers.stdout!)[Symbol.asyncIterator]();
+  await lines.next();
+  const checkerPid = join(folder, 'checkers.pid');
+  rmSync(checkerPid, { force: true });
+  const started = performance.now();
+  const child = inside(
+    [...program.command, '-C', '-n', '-G', '-f', file, '-p', join(folder, 'parent.pid'), '-c', checkerPid],
+    program.env,
+    'ignore',
+  );
+  try {
+    await until(() => existsSync(checkerPid), 'the checker to start');
+    // Warm-up spreads the first checks over one period; then one more, so that all is steady.
+    await sleep(2 * scale.period + 3000);
+    const pid = Number(readFileSync(checkerPid, 'utf8'));
+    if (!existsSync(`/proc/${pid}`)) throw new Error(`${program.name} has ended`);
+    peers.stdin!.write('reset\n');
+    const before = cpuSeconds(pid);
+    const from = performance.now();
+    await sleep(Math.max(duration, 2 * scale.period));
+    const cpu = ((cpuSeconds(pid) - before) / (performance.now() - from)) * 1e5;
+    peers.stdin!.write('report\n');
+    const report = JSON.parse((await lines.next()).value as string) as Record<string, number>;
+    return {
+      case: `${program.name}, ${scale.servers} servers, ${kind}, every ${scale.period / 1000} s`,
+      values: {
+        'checks/s': Math.round((report.checks! / report.milliseconds!) * 1000),
+        'wanted/s': Math.round((scale.servers / scale.period) * 1000),
+        'late p50 ms': report.p50!,
+        'late p99 ms': report.p99!,
+        'CPU %': Math.round(cpu * 10) / 10,
+        'RSS MB': Math.round(memory(pid)),
+      },
+    };
+  } finally {
+    await end(child);
+    peers.stdin!.end();
+    await end(peers);
+    console.error(`bench: took ${Math.round((performance.now() - started) / 1000)} s`);
+  }
+}
+
+/** Ten servers to a virtual server, each at an address of its own. */
+function configuration({ servers, period }: Scale, kind: 'TCP' | 'UDP', port: number): string {
+  const check =
+    kind === 'TCP'
+      ? 'TCP_CHECK {\n connect_timeout 2\n }'
+      : 'UDP_CHECK {\n connect_timeout 2\n payload 70696e67\n require_reply 70696e67\n }';
+  const text: string[] = ['global_defs {\n lvs_director dry-run\n script_user root\n}'];
+  for (let first = 0; first < servers; first += 10) {
+    const vip = `10.${(first >> 16) & 255}.${(first >> 8) & 255}.${first & 255}`;
+    text.push(
+      `virtual_server ${vip} 80 {\n delay_loop ${period / 1000}\n lb_algo rr\n lb_kind NAT\n protocol ${kind}`,
+    );
+    for (let index = first; index < Math.min(first + 10, servers); index++) {
+      const address = `127.${1 + ((index >> 16) & 15)}.${(index >> 8) & 255}.${index & 255}`;
+      text.push(` real_server ${address} ${port} {\n ${check}\n }`);
+    }
+    text.push('}');
+  }
+  return text.join('\n');
+}
+
+/** User and system time of a process so far, seconds. */
+function cpuSeconds(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /, '')
+    .split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
+/** Resident memory, megabytes. */
+function memory(pid: number): number {
+  return Number(/VmRSS:\s*(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
+}
+
+function must(command: string, words: string[]): void {
+  const done = spawnSync(command, words, { encoding: 'utf8' });
+  if (done.status !== 0) {
+    throw new Error(`${command} ${words.join(' ')}: ${(done.stderr || done.error?.message || '').trim()}`);
+  }
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = new Promise((resolve) => child.on('exit', resolve));
+  child.kill('SIGTERM');
+  const timer = setTimeout(() => child.kill('SIGKILL'), 20_000);
+  await gone;
+  clearTimeout(timer);
+}
+
+function sleep(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+async function until(condition: () => boolean, what: string): Promise<void> {
+  const limit = performance.now() + 60_000;
+  while (!condition()) {
+    if (performance.now() > limit) throw new Error(`waited in vain for ${what}`);
+    await sleep(50);
+  }
+}
