@@ -221,6 +221,8 @@ function startProcess(program: string, env: NodeJS.ProcessEnv): ChildProcess {
   return fork(program, [], {
     serialization: 'advanced',
     env,
+    // What a sidecar allocates is short-lived and little: a small young generation keeps pauses short and memory low.
+    execArgv: [...process.execArgv, '--max-semi-space-size=2'],
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
 }

@@ -131,7 +131,7 @@ describe('director on a dpvsd', () => {
   it('pushes nothing after a mere loss of the connection', async () => {
     const { director, bench } = start();
     await bench.engine.apply(part(services(5)), false);
-    await until(() => fake.batches.length === 1, 'first push');
+    await until(() => director.counters.batches === 1, 'first push');
     fake.dropClients();
     await until(() => director.counters.connections === 2, 'reconnected');
     await director.settled();
@@ -200,7 +200,7 @@ describe('director on a dpvsd', () => {
       }),
       false,
     );
-    await until(() => fake.batches.length === 1, 'push');
+    await until(() => director.counters.batches === 1, 'push');
     const before = structuredClone(director.applied);
     fake.dropClients();
     await until(() => director.counters.connections === 2, 'read again');
