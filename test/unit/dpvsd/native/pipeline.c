@@ -266,10 +266,11 @@ static void from_client(struct sample *s, const char *client, uint16_t port, uin
 /* The server's answer to a packet that came out. */
 static void answer(struct sample *s, const struct sample *to, uint8_t tcp_flags)
 {
-	struct sample copy = *to;
+	static struct sample copy;
 	struct rte_ipv4_hdr *ip;
 	struct rte_tcp_hdr *tcp;
 
+	copy = *to;
 	copy.p.l3 = copy.bytes + (to->p.l3 - to->bytes);
 	ip = ip_of(&copy);
 	tcp = tcp_of(&copy);
