@@ -5,6 +5,7 @@ import { parseIp } from '../lib/ip.js';
 import {
   AF_PACKET,
   close,
+  errno,
   SO_PRIORITY,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
@@ -22,8 +23,9 @@ import type { Interfaces } from './interfaces.js';
 import { ETHERTYPE_ARP, encodeGratuitousArp } from './packet/gratuitous-arp.js';
 import { ETHERTYPE_IPV6, encodeNeighbourAdvertisement } from './packet/neighbour-advertisement.js';
 
-/** Frames sent in one go without an interval; adverts come in between. */
+/** Frames sent in one go without an interval, and the pause after them: queues on the way hold about a thousand frames. */
 const BURST = 64;
+const BURST_PAUSE = 1;
 const CONTROL_PRIORITY = 7;
 
 export interface Pace {
@@ -124,32 +126,35 @@ export class Announcer {
     for (let count = 0; queue.pending.length > 0; count++) {
       const now = this.#poller.now();
       if (now < queue.next || count === BURST) {
-        again(queue.next - now);
+        again(Math.max(queue.next - now, count === BURST ? BURST_PAUSE : 0));
         return;
       }
-      const address = queue.pending.shift()!;
-      this.#frame(address);
+      const address = queue.pending[0]!;
+      if (!this.#frame(address)) {
+        again(BURST_PAUSE);
+        return;
+      }
+      queue.pending.shift();
       queue.next = now + this.#interval(address);
     }
     this.#queues.delete(key);
   }
 
-  #frame(address: PlacedAddress): void {
+  /** @returns false when the queues below are full and it must be tried again */
+  #frame(address: PlacedAddress): boolean {
     const one = this.#interfaces.get(address.interface);
-    if (one?.link.mac.length !== 6) return;
+    if (one?.link.mac.length !== 6) return true;
     const six = address.spec.address.includes(':');
     const bytes = parseIp(address.spec.address);
     const frame = six
       ? encodeNeighbourAdvertisement(one.link.mac, bytes, forwards(address.interface))
       : encodeGratuitousArp(one.link.mac, bytes);
-    const destination = sockaddrLinkLayer(
-      six ? ETHERTYPE_IPV6 : ETHERTYPE_ARP,
-      one.link.index,
-      frame.subarray(0, 6),
-    );
-    const error = trySendto(this.#fd, frame, destination);
+    const type = six ? ETHERTYPE_IPV6 : ETHERTYPE_ARP;
+    const error = trySendto(this.#fd, frame, sockaddrLinkLayer(type, one.link.index, frame.subarray(0, 6)));
+    if (error === errno.EAGAIN || error === errno.ENOBUFS) return false;
     if (error === 0) this.sent++;
     else this.#log.debug(`announcing ${address.spec.address} on ${address.interface}: error ${error}`);
+    return true;
   }
 }
 

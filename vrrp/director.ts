@@ -325,8 +325,10 @@ export class Director {
       // A tracker that has not spoken yet holds the start back, so that nobody takes over on a guess.
       if (router.state.name === 'init' && pending.has(router)) continue;
       if (router.faults.length > 0 || group?.faulty) router.step({ type: 'fault' });
-      else if (router.state.name === 'init') router.step({ type: 'start' });
-      else if (router.state.name === 'fault') router.step({ type: 'recover' });
+      else if (router.state.name === 'init') {
+        group?.begin();
+        router.step({ type: 'start' });
+      } else if (router.state.name === 'fault') router.step({ type: 'recover' });
     }
     for (const group of groups) group.settle(undefined, false);
   }

@@ -194,6 +194,7 @@ function instance(director: Director, router: VirtualRouter): string {
   say(`Using smtp notification = ${yes(model.smtpAlert)}`);
   say(`Notify deleted = ${model.notify.deleted ? 'Deleted' : 'Fault'}`);
   say(`Notify priority changes = ${model.notifyPriorityChanges}`);
+  if (router.takeOverTime > 0) say(`Addresses in place within = ${router.takeOverTime.toFixed(3)} ms`);
   say(`Two masters seen = ${statistics.split_brain}`);
   return `${lines.join('\n')}\n`;
 }

@@ -93,6 +93,7 @@ function dataOf(director: Director, router: VirtualRouter): Record<string, unkno
           ...(model.authentication ? { auth_data: model.authentication.password } : {}),
         }
       : {}),
+    take_over_ms: round(router.takeOverTime),
     faults: router.faults,
     master_address: master || !router.heard ? '' : router.heard.source,
   };

@@ -14,6 +14,11 @@ export interface ElectionSettings {
   /** Missed adverts until the master counts as down, default 3. */
   downTimerAdverts: number;
   initialState: 'master' | 'backup';
+  /**
+   * An earlier run of this node was master and its addresses are still in place: with preempt it goes on at once, which is
+   * what the network takes it for; without, it listens for one interval whether another has become master meanwhile.
+   */
+  resumes?: boolean;
   preempt: boolean;
   /** Milliseconds during which a master of lower priority is left alone; 0: none. */
   preemptDelay: number;
@@ -151,10 +156,12 @@ function idle(state: ElectionState): ElectionState {
 /** From init or fault into the election (RFC 9568 6.4.1). */
 function enter(state: ElectionState, settings: ElectionSettings, now: number, grouped: boolean): Step {
   const masterInterval = settings.advertInterval;
-  if (settings.owner && !grouped) return becomeMaster(settings, now);
+  const resumes = state.name === 'init' && settings.resumes === true;
+  const atOnce = settings.owner || (resumes && settings.preempt);
+  if (atOnce && !grouped) return becomeMaster(settings, now);
   // A node configured as MASTER does not wait three intervals: after one it would have heard a better master.
-  const impatient = settings.owner || (state.name === 'init' && settings.initialState === 'master');
-  const wait = settings.owner
+  const impatient = resumes || (state.name === 'init' && settings.initialState === 'master');
+  const wait = atOnce
     ? 0
     : impatient
       ? masterInterval + skewTime(settings, masterInterval)

@@ -29,6 +29,13 @@ export class RouterGroup {
     if (this.#depth === 0) this.#tell();
   }
 
+  /** Tells the outside that the group begins; as in keepalived this comes before the members' own first word. */
+  begin(): void {
+    if (this.state !== 'INIT') return;
+    this.state = 'BACKUP';
+    this.#notifyState('BACKUP');
+  }
+
   /** Tells the outside that the group ends. */
   stop(): void {
     this.#notifyState('STOP');

@@ -128,13 +128,16 @@ export class VirtualMacs implements DeviceSink {
    * back is by the base.
    */
   #settle(base: string, device: string): void {
-    const ignore = `/proc/sys/net/ipv4/conf/${base}/arp_ignore`;
-    if (!this.#before.has(ignore)) {
-      const before = read(ignore);
-      if (before === '0') {
-        this.#before.set(ignore, before);
-        this.#write(ignore, '1');
-      }
+    for (const [setting, value] of [
+      ['arp_ignore', '1'],
+      // Nor may its own questions carry the virtual address beside the wrong MAC.
+      ['arp_announce', '2'],
+    ] as const) {
+      const path = `/proc/sys/net/ipv4/conf/${base}/${setting}`;
+      const before = this.#before.has(path) ? undefined : read(path);
+      if (before !== '0') continue;
+      this.#before.set(path, before);
+      this.#write(path, value);
     }
     this.#write(`/proc/sys/net/ipv4/conf/${device}/arp_ignore`, '1');
     this.#write(`/proc/sys/net/ipv4/conf/${device}/rp_filter`, '0');

@@ -78,6 +78,8 @@ export class VirtualRouter {
   totalPriority: number;
   /** Milliseconds since 1970; 0: never. */
   lastTransition = 0;
+  /** Milliseconds from the decision to become master until its addresses were in place, the last time; 0: never. */
+  takeOverTime = 0;
   /** The master heard last. */
   heard: { source: string; priority: number } | undefined;
   /** Addresses that this router has put in place. */
@@ -259,8 +261,8 @@ export class VirtualRouter {
       version: model.version,
       advertInterval: model.advertInterval,
       downTimerAdverts: model.downTimerAdverts,
-      // What was master a moment ago and still has the addresses need not wait for three intervals of silence.
-      initialState: resumed ? 'master' : model.initialState,
+      initialState: model.initialState,
+      resumes: resumed,
       preempt: model.preempt,
       preemptDelay: model.preemptDelay,
       lowerPriorityNoAdvert: model.lowerPriorityNoAdvert,
@@ -346,6 +348,7 @@ export class VirtualRouter {
   }
 
   #becomeMaster(): void {
+    const start = this.#around.clock.now();
     const sink = this.#around.sink(this.model);
     this.placed = this.#around.place(this.model);
     this.#leftBehind = [];
@@ -354,6 +357,7 @@ export class VirtualRouter {
     sink.add(this.placed);
     this.#around.routes.add(this.model);
     this.#routesInPlace = true;
+    this.takeOverTime = this.#around.clock.now() - start;
     sink.announce(this.placed, this.model.garp.repeat);
     this.#transition('MASTER');
     const { delay, repeat } = this.model.garp;

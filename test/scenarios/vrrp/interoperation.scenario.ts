@@ -124,7 +124,6 @@ describe('VRRP with keepalived as the other node', function () {
           return wanted.filter(({ address }) => !present.has(address)).map(({ name }) => name);
         };
         const owns = async (node: typeof a, wanted: Case[], what: string) => {
-          console.log(what, performance.now());
           await until(
             () =>
               `${what}: ${missing(node, wanted).join(' ')} missing on ${node.name}\n${a.log}\n---\n${b.log}`,
@@ -140,16 +139,6 @@ describe('VRRP with keepalived as the other node', function () {
           );
         };
 
-        setTimeout(
-          () =>
-            console.log(
-              b.log
-                .split('\n')
-                .filter((l) => !/ratuit/.test(l))
-                .join('\n'),
-            ),
-          38000,
-        );
         await pair.capture();
         b.start(second, low);
         await owns(b, cases, 'alone');

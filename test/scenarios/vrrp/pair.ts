@@ -108,6 +108,22 @@ export class Node {
     run('ip', '-n', this.#switch, 'link', 'set', port, connected ? 'up' : 'down');
   }
 
+  /** The switch lets nothing pass between isolated ports, while all links stay up. */
+  isolate(isolated: boolean): void {
+    run(
+      'ip',
+      '-n',
+      this.#switch,
+      'link',
+      'set',
+      this.port,
+      'type',
+      'bridge_slave',
+      'isolated',
+      isolated ? 'on' : 'off',
+    );
+  }
+
   /** Starts VRRP with this configuration; the text is the same for both programs. */
   start(kind: Kind, configuration: string): void {
     const file = join(this.directory, 'keepalived.conf');
@@ -167,13 +183,9 @@ export class Node {
   async crash(): Promise<void> {
     const child = this.#child;
     if (!child || this.#exited) return;
-    const worker = this.worker;
+    // The worker first: it would notice the end of its parent and leave in order.
+    process.kill(this.worker, 'SIGKILL');
     child.kill('SIGKILL');
-    try {
-      process.kill(worker, 'SIGKILL');
-    } catch {
-      // It has gone with its parent.
-    }
     await until('the crash', () => this.#exited);
   }
 
@@ -248,7 +260,22 @@ export class Pair {
     const file = join(this.directory, 'capture.pcap');
     this.#capture = spawn(
       'ip',
-      ['netns', 'exec', this.switch, 'tcpdump', '-i', 'br0', '-U', '-Z', 'root', '-w', file],
+      [
+        'netns',
+        'exec',
+        this.switch,
+        'tcpdump',
+        '-i',
+        'br0',
+        '-U',
+        '--immediate-mode',
+        '-B',
+        '8192',
+        '-Z',
+        'root',
+        '-w',
+        file,
+      ],
       {
         stdio: ['ignore', 'ignore', 'pipe'],
       },
@@ -268,6 +295,8 @@ export class Pair {
     const capture = this.#capture;
     if (capture) {
       const ended = new Promise((resolve) => capture.once('exit', resolve));
+      // What has just been sent must reach it first.
+      await pause(500);
       capture.kill('SIGINT');
       await ended;
       this.#capture = undefined;

@@ -94,6 +94,18 @@ describe('election', () => {
     assert.deepEqual(owner.at(0, { type: 'start' }), ['send 255', 'become-master']);
   });
 
+  it('resumes at once what an earlier run left in place, and listens first when it must not preempt', () => {
+    const router = new Router(settings({ resumes: true }));
+    assert.deepEqual(router.at(0, { type: 'start' }), ['send 100', 'become-master']);
+    const shy = new Router(settings({ resumes: true, preempt: false }));
+    shy.at(0, { type: 'start' });
+    assert.equal(shy.state.name, 'backup');
+    assert.equal(shy.state.deadline, 1000 + skewTime(settings(), 1000));
+    // After a fault nothing is in place any more.
+    router.at(10, { type: 'fault' });
+    assert.deepEqual(router.at(20, { type: 'recover' }), ['become-backup']);
+  });
+
   it('backup: a better or equal master is respected, in its own interval', () => {
     const router = new Router(settings());
     router.at(0, { type: 'start' });

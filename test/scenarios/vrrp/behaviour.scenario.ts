@@ -1,0 +1,474 @@
+import assert from 'node:assert/strict';
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { skipBecause } from '../../runner/skip.js';
+import { instanceText, type Kind, type Node, Pair, pause, run, until, whyNoPair } from './pair.js';
+
+const fast = ['state BACKUP', 'version 3', 'advert_int 0.1'];
+const kinds: [Kind, Kind][] = [
+  ['ours', 'keepalived'],
+  ['keepalived', 'ours'],
+];
+
+/** Waits until the address is on this host and on no other. */
+async function settled(pair: Pair, on: Node, address: string, limit = 10_000): Promise<void> {
+  const other = on === pair.a ? pair.b : pair.a;
+  await until(
+    () => `${address} on ${on.name} alone\na: ${pair.a.log}\nb: ${pair.b.log}`,
+    () => on.has(address) && !other.has(address),
+    limit,
+  );
+}
+
+interface Dumps {
+  json: { data: Record<string, unknown>; stats: Record<string, number> }[];
+  data: string;
+  stats: string;
+}
+
+/** What our process says when it is asked. */
+async function dumps(node: Node): Promise<Dumps> {
+  node.signal('SIGUSR1');
+  await until('dumps', () => existsSync(join(node.directory, 'dump.ready')));
+  return {
+    json: JSON.parse(node.file('dump.json')) as Dumps['json'],
+    data: node.file('dump.data'),
+    stats: node.file('dump.stats'),
+  };
+}
+
+async function withPair(work: (pair: Pair) => Promise<void>): Promise<void> {
+  const pair = new Pair();
+  try {
+    await work(pair);
+  } catch (error) {
+    console.log(`a: ${pair.a.log}\nb: ${pair.b.log}`);
+    throw error;
+  } finally {
+    pair.remove();
+  }
+}
+
+describe('VRRP behaviour beside keepalived', function () {
+  this.timeout(90_000);
+  before(function () {
+    const reason = whyNoPair('keepalived');
+    if (reason) skipBecause(this, reason);
+  });
+
+  for (const [first, second] of kinds) {
+    it(`equal priorities: the higher address wins (${first} on the higher)`, () =>
+      withPair(async (pair) => {
+        const text = instanceText({
+          name: 'VI',
+          id: 51,
+          priority: 100,
+          addresses: ['10.55.0.151'],
+          lines: [...fast],
+        });
+        // They cannot hear each other, and both become master; then they meet.
+        pair.a.isolate(true);
+        pair.b.isolate(true);
+        pair.b.start(first, text);
+        pair.a.start(second, text);
+        await until('two masters', () => pair.a.has('10.55.0.151') && pair.b.has('10.55.0.151'));
+        pair.a.isolate(false);
+        pair.b.isolate(false);
+        await settled(pair, pair.b, '10.55.0.151');
+        await pause(1000);
+        await settled(pair, pair.b, '10.55.0.151');
+      }));
+
+    it(`the owner takes its address at once and from everybody (${first} owns it)`, () =>
+      withPair(async (pair) => {
+        const text = (priority: number) =>
+          instanceText({ name: 'VI', id: 52, priority, addresses: ['10.55.0.152'], lines: [...fast] });
+        pair.b.start(second, text(254));
+        await settled(pair, pair.b, '10.55.0.152');
+        pair.a.start(first, text(255));
+        await settled(pair, pair.a, '10.55.0.152');
+        await pair.a.crash();
+        pair.a.cable(false);
+        await until('the other takes over', () => pair.b.has('10.55.0.152'));
+      }));
+
+    it(`a sync group moves as one, and follows a tracked interface (${first} first)`, () =>
+      withPair(async (pair) => {
+        const text = (priority: number) =>
+          `vrrp_sync_group G {\n  group {\n    ONE\n    TWO\n  }\n}\n${instanceText({
+            name: 'ONE',
+            id: 61,
+            priority,
+            addresses: ['10.55.0.161'],
+            lines: [...fast],
+          })}${instanceText({
+            name: 'TWO',
+            id: 62,
+            priority,
+            addresses: ['10.56.0.162'],
+            lines: [...fast],
+            interface: 'eth1',
+          })}`;
+        pair.a.start(first, text(150));
+        pair.b.start(second, text(100));
+        await settled(pair, pair.a, '10.55.0.161');
+        await settled(pair, pair.a, '10.56.0.162');
+        // Only the network of TWO fails on a.
+        pair.a.cable(false, 'qa');
+        await settled(pair, pair.b, '10.56.0.162');
+        await settled(pair, pair.b, '10.55.0.161');
+        pair.a.cable(true, 'qa');
+        await settled(pair, pair.a, '10.55.0.161');
+        await settled(pair, pair.a, '10.56.0.162');
+        await pair.a.stop();
+        await settled(pair, pair.b, '10.55.0.161');
+        await settled(pair, pair.b, '10.56.0.162');
+      }));
+
+    it(`trackers: script, file, process and interface, with and without weight (${first} tracks)`, () =>
+      withPair(async (pair) => {
+        const { a, b, directory } = pair;
+        const flag = join(directory, 'flag');
+        const number = join(directory, 'number');
+        writeFileSync(flag, '');
+        writeFileSync(number, '0\n');
+        const definitions = `vrrp_script flag {
+  script "/usr/bin/test -e ${flag}"
+  interval 1
+  rise 1
+  fall 1
+}
+vrrp_script weighty {
+  script "/usr/bin/test -e ${flag}"
+  interval 1
+  weight -60
+}
+vrrp_track_file number {
+  file ${number}
+  weight 1
+}
+vrrp_track_process sleeper {
+  process sleep 98765
+  quorum 1
+  weight 0
+}
+`;
+        const names: [string, number, string[], string][] = [
+          ['SCRIPT', 71, ['track_script {', 'flag', '}'], 'eth0'],
+          ['WEIGHT', 72, ['track_script {', 'weighty', '}'], 'eth0'],
+          ['FILE', 73, ['track_file {', 'number', '}'], 'eth0'],
+          ['LINK', 74, ['track_interface {', 'eth1', '}'], 'eth0'],
+          ['LINK_WEIGHT', 75, ['track_interface {', 'eth1 weight -60', '}'], 'eth0'],
+        ];
+        const addressOf = (id: number) => `10.55.0.${id + 100}`;
+        const text = (priority: number, tracking: boolean) =>
+          (tracking ? definitions : '') +
+          names
+            .map(([name, id, lines]) =>
+              instanceText({
+                name,
+                id,
+                priority,
+                addresses: [addressOf(id)],
+                lines: [...fast, ...(tracking ? lines : [])],
+              }),
+            )
+            .join('');
+        a.start(first, text(150, true));
+        b.start(second, text(100, false));
+        const all = names.map(([, id]) => addressOf(id));
+        for (const address of all) await settled(pair, a, address);
+
+        run('rm', flag);
+        await settled(pair, b, addressOf(71));
+        await settled(pair, b, addressOf(72));
+        writeFileSync(flag, '');
+        await settled(pair, a, addressOf(71));
+        await settled(pair, a, addressOf(72));
+
+        writeFileSync(number, '-60\n');
+        await settled(pair, b, addressOf(73));
+        writeFileSync(number, '-300\n');
+        await pause(300);
+        writeFileSync(number, '0\n');
+        await settled(pair, a, addressOf(73));
+
+        a.cable(false, 'qa');
+        await settled(pair, b, addressOf(74));
+        await settled(pair, b, addressOf(75));
+        a.cable(true, 'qa');
+        for (const address of all) await settled(pair, a, address);
+      }));
+
+    it(`a reload changes priorities and addresses in place (${first} reloads)`, () =>
+      withPair(async (pair) => {
+        const text = (priority: number, addresses: string[]) =>
+          instanceText({ name: 'VI', id: 81, priority, addresses, lines: [...fast] });
+        const both = ['10.55.0.181', '10.55.0.182'];
+        pair.a.start(first, text(150, both));
+        pair.b.start(second, text(100, both));
+        await settled(pair, pair.a, '10.55.0.182');
+        await until('the other is there', () => pair.b.log.includes('Entering BACKUP'));
+        // The list changes on one node only: the pair must survive the time until the other has it too.
+        pair.a.reload(text(150, ['10.55.0.181', '10.55.0.183']));
+        await settled(pair, pair.a, '10.55.0.183');
+        await until('the removed address goes', () => !pair.a.has('10.55.0.182'));
+        pair.b.reload(text(100, ['10.55.0.181', '10.55.0.183']));
+        await pause(1000);
+        await settled(pair, pair.a, '10.55.0.181');
+        pair.a.reload(text(50, ['10.55.0.181', '10.55.0.183']));
+        await settled(pair, pair.b, '10.55.0.181');
+        await settled(pair, pair.b, '10.55.0.183');
+        pair.a.reload(text(150, ['10.55.0.181', '10.55.0.183']));
+        await settled(pair, pair.a, '10.55.0.181');
+      }));
+
+    it(`preempt_delay is kept (${first} waits)`, () =>
+      withPair(async (pair) => {
+        const text = (priority: number) =>
+          instanceText({
+            name: 'VI',
+            id: 82,
+            priority,
+            addresses: ['10.55.0.189'],
+            lines: [...fast, 'preempt_delay 3'],
+          });
+        pair.b.start(second, text(100));
+        await settled(pair, pair.b, '10.55.0.189');
+        pair.a.start(first, text(150));
+        const start = performance.now();
+        await settled(pair, pair.a, '10.55.0.189');
+        const took = performance.now() - start;
+        assert.ok(took > 2900 && took < 6500, `took over after ${took} ms`);
+      }));
+  }
+
+  it('notify scripts and FIFO say the same in the same order as keepalived', () =>
+    withPair(async (pair) => {
+      const text = (node: Node, priority: number) => {
+        const script = join(node.directory, 'notify.sh');
+        const log = join(node.directory, 'notify.log');
+        writeFileSync(script, `#!/bin/sh\necho "$0" "$@" | sed 's,.*/,,' >> ${log}\n`);
+        chmodSync(script, 0o755);
+        return `global_defs {
+  vrrp_notify_fifo ${join(node.directory, 'fifo')}
+  script_user root
+}
+vrrp_sync_group G {
+  group {
+    VI
+  }
+  notify "${script}"
+}
+${instanceText({
+  name: 'VI',
+  id: 91,
+  priority,
+  addresses: ['10.55.0.191'],
+  lines: [...fast, `notify_master "${script} is_master"`, `notify "${script}"`],
+})}`;
+      };
+      const readers = new Map<Node, string>();
+      const watch = (node: Node) => {
+        const file = join(node.directory, 'fifo.log');
+        run('mkfifo', join(node.directory, 'fifo'));
+        // Opened for reading and writing: the reader stays when a writer comes and goes.
+        run('sh', '-c', `timeout 60 cat <>${join(node.directory, 'fifo')} >${file} 2>/dev/null &`);
+        readers.set(node, file);
+      };
+      watch(pair.a);
+      watch(pair.b);
+      const life = async (node: Node, kind: Kind) => {
+        node.start(kind, text(node, 100));
+        await until(
+          () => `${node.name} master\n${node.log}`,
+          () => node.has('10.55.0.191'),
+        );
+        node.cable(false);
+        await until('fault', () => !node.has('10.55.0.191'));
+        node.cable(true);
+        await until('master again', () => node.has('10.55.0.191'));
+        await pause(500);
+        await node.stop();
+        await pause(300);
+      };
+      await life(pair.a, 'ours');
+      await life(pair.b, 'keepalived');
+      const told = (node: Node) => readFileSync(readers.get(node)!, 'utf8');
+      assert.equal(told(pair.a), told(pair.b));
+      assert.match(told(pair.a), /^INSTANCE "VI" MASTER 100$/m);
+      const scripts = (node: Node) => node.file('notify.log').split('\n').sort();
+      assert.deepEqual(scripts(pair.a), scripts(pair.b));
+    }));
+
+  it('a VMAC: adverts and announcements carry it, and keepalived gives way', () =>
+    withPair(async (pair) => {
+      const text = (priority: number, lines: string[] = []) =>
+        instanceText({
+          name: 'VI',
+          id: 51,
+          priority,
+          addresses: ['10.55.0.195/24'],
+          lines: [...fast, ...lines],
+        });
+      await pair.capture();
+      pair.b.start('keepalived', text(100, ['use_vmac']));
+      await settled(pair, pair.b, '10.55.0.195');
+      pair.a.start('ours', text(150, ['use_vmac']));
+      await settled(pair, pair.a, '10.55.0.195');
+      assert.match(pair.a.ip('-d', 'link', 'show', 'vrrp.51'), /00:00:5e:00:01:33/);
+      assert.match(pair.c.ip('neigh', 'show'), /^$/m);
+      run('ip', 'netns', 'exec', pair.c.namespace, 'ping', '-c', '2', '-i', '0.2', '-W', '2', '10.55.0.195');
+      assert.match(pair.c.ip('neigh', 'show', '10.55.0.195'), /00:00:5e:00:01:33/);
+      await pause(1000);
+      await pair.a.stop();
+      await settled(pair, pair.b, '10.55.0.195');
+      run('ip', 'netns', 'exec', pair.c.namespace, 'ping', '-c', '2', '-i', '0.2', '-W', '2', '10.55.0.195');
+      assert.equal(pair.a.ip('link', 'show').includes('vrrp.51'), false, 'the device is gone');
+      const adverts = await pair.dissect('vrrp && ip.src == 10.55.0.1', 'eth.src');
+      assert.ok(adverts.length > 5);
+      assert.deepEqual([...new Set(adverts.flat())], ['00:00:5e:00:01:33']);
+      const announced = await pair.dissect(
+        'arp.isgratuitous && arp.src.proto_ipv4 == 10.55.0.195',
+        'arp.src.hw_mac',
+      );
+      assert.deepEqual([...new Set(announced.flat())], ['00:00:5e:00:01:33']);
+      // Nothing but the master speaks with the virtual MAC.
+      const strangers = await pair.dissect(
+        'eth.src == 00:00:5e:00:01:33 && (igmp || icmpv6)',
+        'frame.number',
+      );
+      const own = strangers.length;
+      assert.ok(own < 20, `${own} IGMP and ND packets`);
+    }));
+});
+
+describe('VRRP process', function () {
+  this.timeout(60_000);
+  before(function () {
+    const reason = whyNoPair();
+    if (reason) skipBecause(this, reason);
+  });
+
+  it('resumes what a killed process left: the addresses never go, and the peer does not take over', () =>
+    withPair(async (pair) => {
+      const text = (priority: number) =>
+        instanceText({
+          name: 'VI',
+          id: 31,
+          priority,
+          addresses: ['10.55.0.131'],
+          lines: ['state BACKUP', 'version 3', 'advert_int 1'],
+        });
+      pair.a.start('ours', text(150));
+      await settled(pair, pair.a, '10.55.0.131');
+      pair.b.start('ours', text(100));
+      await until('the other is there', () => pair.b.log.includes('Entering BACKUP'));
+      await pair.a.crash();
+      assert.ok(pair.a.has('10.55.0.131'), 'left behind');
+      pair.a.start('ours', text(150));
+      await until(
+        () => pair.a.log,
+        () => pair.a.log.includes('Entering MASTER STATE'),
+      );
+      assert.ok(pair.a.log.includes('in place from an earlier run'));
+      assert.ok(!pair.b.log.includes('Entering MASTER STATE'), pair.b.log);
+      await pair.a.stop();
+      assert.ok(!pair.a.has('10.55.0.131'));
+    }));
+
+  it('gives up what a killed process left as soon as it hears the new master', () =>
+    withPair(async (pair) => {
+      const text = (priority: number) =>
+        instanceText({
+          name: 'VI',
+          id: 32,
+          priority,
+          addresses: ['10.55.0.132'],
+          lines: [...fast, 'nopreempt'],
+        });
+      pair.a.start('ours', text(150));
+      await until(
+        () => pair.a.log,
+        () => pair.a.has('10.55.0.132'),
+      );
+      pair.b.start('ours', text(100));
+      await until(
+        () => pair.b.log,
+        () => pair.b.log.includes('Entering BACKUP'),
+      );
+      await pair.a.crash();
+      await until(
+        () => pair.b.log,
+        () => pair.b.has('10.55.0.132'),
+      );
+      pair.a.start('ours', text(150));
+      await settled(pair, pair.b, '10.55.0.132');
+    }));
+
+  it('owns a thousand addresses within 100 ms of its first advert, and leaves none', () =>
+    withPair(async (pair) => {
+      const excluded = Array.from({ length: 1000 }, (_, i) => `    10.77.${i >> 8}.${i & 255}/32`).join('\n');
+      const block = instanceText({
+        name: 'VI',
+        id: 33,
+        priority: 150,
+        addresses: ['10.55.0.133'],
+        lines: [...fast, 'garp_master_delay 0', 'garp_master_repeat 1'],
+      });
+      pair.a.start('ours', block.replace(/}\n$/, `  virtual_ipaddress_excluded {\n${excluded}\n  }\n}\n`));
+      await until(
+        () => pair.a.log,
+        () => pair.a.log.includes('Entering MASTER STATE'),
+        20_000,
+      );
+      await until('all addresses', () => pair.a.addresses().size >= 1001);
+      await pause(1000);
+      const { json, data } = await dumps(pair.a);
+      const took = json[0]!.data.take_over_ms as number;
+      assert.match(data, /Announcements sent = 1001\n/);
+      await pair.a.stop();
+      assert.ok(pair.a.addresses().size < 10);
+      // What the same addresses cost the kernel on this machine at this moment, without anybody else's work.
+      const batch = join(pair.directory, 'batch');
+      writeFileSync(batch, excluded.replaceAll(/ *(\S+)/g, 'addr add $1 dev eth0'));
+      const start = performance.now();
+      run('ip', '-n', pair.b.namespace, '-batch', batch);
+      const bare = performance.now() - start;
+      console.log(
+        `      1,001 addresses in place after ${took.toFixed(1)} ms; ip -batch ${bare.toFixed(1)} ms`,
+      );
+      assert.ok(took < Math.max(100, 2 * bare), `${took} ms`);
+    }));
+
+  it('dumps what keepalived dumps: words, fields and numbers', () =>
+    withPair(async (pair) => {
+      const text = instanceText({
+        name: 'VI',
+        id: 34,
+        priority: 100,
+        addresses: ['10.55.0.134/24'],
+        lines: [...fast],
+      });
+      pair.a.start('ours', text);
+      await until(
+        () => pair.a.log,
+        () => pair.a.has('10.55.0.134'),
+      );
+      const { json, data, stats } = await dumps(pair.a);
+      const [entry] = json;
+      assert.ok(entry);
+      assert.equal(entry.data.iname, 'VI');
+      assert.equal(entry.data.state, 2);
+      assert.deepEqual(entry.data.vips, ['10.55.0.134/24 dev eth0 scope global set']);
+      assert.match(stats, /^VRRP Instance: VI\n {2}Advertisements:\n {4}Received: 0\n {4}Sent: \d+\n/);
+      for (const line of [
+        ' VRRP Instance = VI',
+        '   State = MASTER',
+        '   Interface = eth0',
+        '   Virtual IP (1):',
+      ]) {
+        assert.ok(data.split('\n').includes(line), `${line} missing in\n${data}`);
+      }
+    }));
+});
