@@ -27,6 +27,11 @@ export interface Snapshot {
   counters: Counter[];
 }
 
+function protocolName(protocol: Protocol | undefined): ServerCount['protocol'] {
+  if (protocol === Protocol.PROTOCOL_TCP) return 'tcp';
+  return protocol === Protocol.PROTOCOL_UDP ? 'udp' : 'icmp';
+}
+
 /** Reads the counters over one control connection, as a monitoring program would: often, and without a process each time. */
 export class Statistics {
   #client: DpvsdClient | undefined;
@@ -46,6 +51,16 @@ export class Statistics {
       .map(({ number, rxPackets }) => ({ number, rxPackets }));
   }
 
+  /** Connections by server: address as in {@link ServerCount}, protocol, and state as ipvsadm -lnc shows it. */
+  async connections(): Promise<{ address: string; protocol: ServerCount['protocol']; state: string }[]> {
+    const rows = await (await this.#connected()).list(Table.TABLE_CONNECTIONS, 'connection');
+    return rows.map(({ server, protocol, state }) => ({
+      address: Buffer.from(server).toString('hex'),
+      protocol: protocolName(protocol),
+      state,
+    }));
+  }
+
   /** @throws {DpvsdError} when dpvsd does not answer; the next call connects anew */
   async read(): Promise<Snapshot> {
     const client = await this.#connected();
@@ -54,10 +69,8 @@ export class Statistics {
       client.list(Table.TABLE_COUNTERS, 'counter'),
     ]);
     const servers = rows.map(({ server, active, traffic }): ServerCount => {
-      const protocol = server?.service?.protocol;
       return {
-        protocol:
-          protocol === Protocol.PROTOCOL_TCP ? 'tcp' : protocol === Protocol.PROTOCOL_UDP ? 'udp' : 'icmp',
+        protocol: protocolName(server?.service?.protocol),
         address: Buffer.from(server?.address ?? []).toString('hex'),
         port: server?.port ?? 0,
         connections: traffic?.connections ?? 0,

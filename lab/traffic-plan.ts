@@ -20,6 +20,8 @@ export interface Answer {
   target: number;
   server?: string;
   error?: string;
+  /** When the request began, in milliseconds of Unix time, and how long it took. */
+  began: number;
   ms: number;
 }
 
@@ -30,10 +32,12 @@ export interface Tally {
   byServer: Map<string, number>;
   /** Failed requests by error text. */
   errors: Map<string, number>;
+  /** When the failed requests began, in milliseconds of Unix time. */
+  failed: number[];
 }
 
 export function newTally(): Tally {
-  return { requests: 0, byServer: new Map(), errors: new Map() };
+  return { requests: 0, byServer: new Map(), errors: new Map(), failed: [] };
 }
 
 export function failures(tally: Tally): number {
@@ -42,11 +46,16 @@ export function failures(tally: Tally): number {
   return sum;
 }
 
-function tell(tally: Tally, { server, error }: Answer): void {
+function tell(tally: Tally, { server, error, began }: Answer): void {
   const bump = (map: Map<string, number>, key: string) => map.set(key, (map.get(key) ?? 0) + 1);
   tally.requests++;
   if (server !== undefined) bump(tally.byServer, server);
-  else bump(tally.errors, error ?? 'unknown');
+  else {
+    bump(tally.errors, error ?? 'unknown');
+    // A lab that runs for days with a server down needs no more than the latest.
+    tally.failed.push(began);
+    if (tally.failed.length > 10_000) tally.failed.splice(0, 5000);
+  }
 }
 
 /** Requests that a host sends while other things happen. */

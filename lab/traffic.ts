@@ -28,6 +28,11 @@ function http(url: string): Promise<string> {
 }
 
 let sequence = 0;
+// Ports in turn, not the kernel's random choice: a port that was used a moment ago would continue an old connection of
+// the director, perhaps to a server that is gone by now, and this would not be a new client.
+const firstPort = 10_000;
+const ports = 50_000;
+let nextPort = Math.floor(Math.random() * ports);
 
 function udp(address: string, port: number): Promise<string> {
   return new Promise((resolve, reject) => {
@@ -46,13 +51,14 @@ function udp(address: string, port: number): Promise<string> {
       end(echoed === text ? server : new Error(`wrong answer ${JSON.stringify(message.toString())}`));
     });
     // Connected, so that an ICMP error becomes an error of the request.
-    socket.connect(port, address, () => socket.send(text));
+    nextPort = (nextPort + 1) % ports;
+    socket.bind(firstPort + nextPort, () => socket.connect(port, address, () => socket.send(text)));
   });
 }
 
 async function request(index: number, target: Target): Promise<void> {
   const started = performance.now();
-  const answer: Answer = { target: index, ms: 0 };
+  const answer: Answer = { target: index, began: Date.now(), ms: 0 };
   try {
     answer.server = target.kind === 'http' ? await http(target.url) : await udp(target.address, target.port);
   } catch (error) {

@@ -14,7 +14,12 @@ export class EventReporter extends Mocha.reporters.Base {
     const tell = (event: TestEvent) => {
       if (file) appendFileSync(file, `${JSON.stringify(event)}\n`);
       const mark = { passed: 'ok', failed: 'FAILED', skipped: 'skip' }[event.result];
-      const note = event.result === 'skipped' ? ` (${event.reason})` : '';
+      const note =
+        event.result === 'skipped'
+          ? ` (${event.reason})`
+          : event.result === 'passed' && event.ms >= 1000
+            ? ` (${(event.ms / 1000).toFixed(1)} s)`
+            : '';
       console.log(`${mark} ${event.name}${note}`);
     };
     const nameOf = (test: Pick<Test, 'titlePath'>) => test.titlePath().join(' > ');

@@ -28,6 +28,8 @@ export interface Stage {
   readonly lab: Lab;
   /** dpvsd's workers, with what each has received. */
   workers(): Promise<{ number: number; rxPackets: number }[]>;
+  /** dpvsd's connections, with the address of each one's server. */
+  connections(): ReturnType<Statistics['connections']>;
   /** dpvsd's counters now. */
   snapshot(): Promise<Snapshot>;
   /** As mocha's `it`; a failure tells what dpvsd said and counted. */
@@ -57,6 +59,10 @@ export function onLab(
       async workers() {
         assert.ok(statistics);
         return await statistics.workers();
+      },
+      async connections() {
+        assert.ok(statistics);
+        return await statistics.connections();
       },
       it(title, test) {
         it(title, async () => {
