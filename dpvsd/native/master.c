@@ -365,7 +365,6 @@ void master_run(struct master *master)
 		bool more = serve_rings(master, now);
 		int control;
 
-		due = net_tick(master->stack, now);
 		control = control_work(master->control, now);
 		if (now - master->link_checked_ms >= LINK_POLL_MS) {
 			uint32_t changed = ports_refresh(master->ports, master->settings.port_count,
@@ -378,6 +377,8 @@ void master_run(struct master *master)
 					twin_follow(&master->twins, (uint16_t)i, &master->net.ports[i]);
 				}
 		}
+		/* Behind all that sets its timers: a new address is announced now, not at the next turn. */
+		due = net_tick(master->stack, now);
 		flow_follow(master->ports, master->settings.port_count, master->workers,
 			    master->settings.worker_count, &master->director, master->settings.flow_rules);
 		reclaim(master);
