@@ -4,7 +4,9 @@
 //
 // usage: check-peers PORT PERIOD_MS    then on stdin: "reset", "report" (one JSON line), end of file to leave
 
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
