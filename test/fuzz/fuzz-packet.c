@@ -32,7 +32,8 @@ static void must(int condition, const char *what)
 	abort();
 }
 
-/* ---- templates: every packet that goes in or comes out in a fixture ---- */
+/* ---- templates: every packet that goes in in a fixture, in order, and behind them those that come out ----
+ */
 
 static void keep(const uint8_t *bytes, size_t length, uint16_t port)
 {
@@ -46,12 +47,13 @@ static void keep(const uint8_t *bytes, size_t length, uint16_t port)
 	memcpy(t->bytes, bytes, length);
 }
 
-static void load(const char *path)
+static void load(const char *path, bool going_in)
 {
 	uint8_t bytes[LONGEST];
 	size_t length = 0;
 	char line[1024];
 	uint16_t port = 0;
+	bool wanted = false;
 	FILE *file = fopen(path, "r");
 
 	if (!file)
@@ -69,14 +71,17 @@ static void load(const char *path)
 			}
 			continue;
 		}
-		keep(bytes, length, port);
+		if (wanted)
+			keep(bytes, length, port);
 		length = 0;
+		wanted = (strncmp(line, "in ", 3) == 0) == going_in;
 		if (strncmp(line, "in ", 3) == 0)
 			port = (uint16_t)atoi(line + 3);
 		else if (strncmp(line, "forward ", 8) == 0)
 			port = (uint16_t)!atoi(line + 8); /* as if it came back */
 	}
-	keep(bytes, length, port);
+	if (wanted)
+		keep(bytes, length, port);
 	fclose(file);
 }
 
@@ -85,12 +90,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerInitialize(int *count, char ***arguments)
 {
+	static struct local_address *kept[MOST_LOCALS];
 	glob_t found = {0};
 
+	kept_locals = kept;
 	(void)count, (void)arguments;
 	if (glob("test/packets/fixtures/*.txt", 0, NULL, &found) == 0)
-		for (size_t i = 0; i < found.gl_pathc; i++)
-			load(found.gl_pathv[i]);
+		for (size_t i = 0; i < 2 * found.gl_pathc; i++)
+			load(found.gl_pathv[i % found.gl_pathc], i < found.gl_pathc);
 	globfree(&found);
 	fprintf(stderr, "fuzz-packet: %u packets to begin with\n", template_count);
 	return 0;
@@ -261,10 +268,16 @@ static void mend(uint8_t *bytes, size_t length)
 	memcpy(bytes + 10, &sum, 2);
 }
 
-static void send_packet(struct input *input)
+static const struct template *next_template(struct input *input)
+{
+	unsigned int number = next_byte(input) | (unsigned int)(next_byte(input) & 1) << 8;
+
+	return &templates[template_count ? number % template_count : 0];
+}
+
+static void send_packet(struct input *input, const struct template *template)
 {
 	const struct pipeline_output output = {.originate = on_originate};
-	const struct template *template = &templates[next_byte(input) | (next_byte(input) & 1) << 8];
 	uint8_t flags = next_byte(input), changes = next_byte(input) & 7, before[LONGEST];
 	uint64_t drops = all_drops();
 	size_t length = template->length;
@@ -299,6 +312,18 @@ static void send_packet(struct input *input)
 	check_verdict(&p, before, length, drops);
 	check_error();
 	free(buffer);
+}
+
+/* So many packets of a scene as they are, to come to what lies behind them. */
+static void play(struct input *input, unsigned int count)
+{
+	const struct template *template = next_template(input);
+
+	for (; count > 0 && template <templates + template_count; count--) {
+		struct input nothing = {.left = 0};
+
+		send_packet(&nothing, template ++);
+	}
 }
 
 static void pass_time(unsigned int ticks)
@@ -339,8 +364,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 					 __ATOMIC_RELAXED);
 		else if (what < 32)
 			director.servers[1 + what % server_count]->weight = next_byte(&input) & 1;
+		else if (what < 64)
+			play(&input, what & 15);
 		else
-			send_packet(&input);
+			send_packet(&input, next_template(&input));
 	}
 	check_end();
 	stop();

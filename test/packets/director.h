@@ -33,6 +33,9 @@ static enum scheduler schedulers[MOST_SERVICES];
 static unsigned int service_count, server_count;
 static struct local_address *locals[MOST_LOCALS];
 static unsigned int local_count;
+/* Making a local address takes a millisecond: a fuzzer keeps those of earlier directors, whose ports all came
+ * back. NULL: each director makes its own. */
+static struct local_address **kept_locals;
 
 static uint8_t originated[MOST_BYTES];
 static size_t originated_length;
@@ -103,7 +106,7 @@ static void stop(void)
 	connection_table_free(view.connections);
 	connection_table_free(view.templates);
 	local_table_free(director.locals);
-	for (unsigned int i = 0; i < local_count; i++)
+	for (unsigned int i = 0; i < local_count && !kept_locals; i++)
 		local_address_free(locals[i]);
 	service_table_free(director.services);
 	memory_free(director.servers);
@@ -310,6 +313,22 @@ static void leave_one_port(struct local_address *local, uint16_t wanted)
 	}
 }
 
+static struct local_address *local_of(const union ip_addr *address, enum family family, uint16_t port)
+{
+	struct local_address *local;
+
+	for (unsigned int i = 0; kept_locals && i < MOST_LOCALS && kept_locals[i]; i++)
+		if (kept_locals[i]->family == family && ip_equal(&kept_locals[i]->address, address))
+			return kept_locals[i];
+	local = local_address_new(address, family, port, 1);
+	for (unsigned int i = 0; kept_locals && i < MOST_LOCALS; i++)
+		if (!kept_locals[i]) {
+			kept_locals[i] = local;
+			break;
+		}
+	return local;
+}
+
 static void set_local(char **word)
 {
 	struct service *service = last_service();
@@ -319,7 +338,7 @@ static void set_local(char **word)
 
 	if (!set || local_count == MOST_LOCALS)
 		broken("too many local addresses");
-	locals[local_count] = local_address_new(&address, family, (uint16_t)atoi(word[2]), 1);
+	locals[local_count] = local_of(&address, family, (uint16_t)atoi(word[2]));
 	set->count = 1;
 	set->addresses[0] = locals[local_count++];
 	if (strcmp(word[3], "any") != 0)
