@@ -6,6 +6,7 @@ import {
   existing,
   flag,
   ip,
+  longTimer,
   oneOf,
   owner,
   timer,
@@ -33,11 +34,11 @@ const positive = timer(0.000001);
 
 const timing: Keyword<CheckerDraft>[] = [
   value('retry', uint(0, LARGEST), set('retry'), { default: '1 (DNS_CHECK 3, MISC_CHECK 0)' }),
-  value('delay_before_retry', timer(), set('delayBeforeRetry'), {
+  value('delay_before_retry', longTimer(), set('delayBeforeRetry'), {
     default: '1 s (HTTP_GET, SSL_GET 3 s; DNS_CHECK delay_loop)',
   }),
-  value('warmup', timer(), set('warmup'), { default: 'delay_loop' }),
-  value('delay_loop', positive, set('delayLoop'), { default: 'of the real server' }),
+  value('warmup', longTimer(), set('warmup'), { default: 'delay_loop' }),
+  value('delay_loop', longTimer(0.000001), set('delayLoop'), { default: 'of the real server' }),
   value('alpha', bool, set('alpha'), { default: 'of the real server' }),
   value('log_all_failures', bool, set('logAllFailures'), { default: 'checker_log_all_failures' }),
 ];
@@ -110,7 +111,6 @@ const statusCodes: Shape<[number, number][]> = {
 const pattern: Shape<string> = {
   text: 'REGEX',
   least: 1,
-  quoted: true,
   read(line) {
     const { words: pieces, unmatched } = splitQuoted(line.text, 'resolve');
     if (unmatched) line.report('unmatched-quote', "'regex': a quote is not closed");

@@ -14,6 +14,7 @@ import {
   address,
   bool,
   flag,
+  longTimer,
   oneOf,
   port,
   script,
@@ -179,10 +180,10 @@ function inheritedTimes<
     value('retry', uint(1, LARGEST, { strict: true }), (target: T, read) => {
       target.retry = read;
     }),
-    value('delay_before_retry', timer(), (target: T, read) => {
+    value('delay_before_retry', longTimer(), (target: T, read) => {
       target.delayBeforeRetry = read;
     }),
-    value('warmup', timer(), (target: T, read) => {
+    value('warmup', longTimer(), (target: T, read) => {
       target.warmup = read;
     }),
     value(
@@ -195,7 +196,7 @@ function inheritedTimes<
     ),
     value(
       'delay_loop',
-      positive,
+      longTimer(0.000001),
       (target: T, read) => {
         target.delayLoop = read;
       },

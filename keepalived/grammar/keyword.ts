@@ -298,11 +298,14 @@ export function readStatements<T>(
           `Unknown keyword '${words[0]}'${root ? '' : ` in ${name}`}${near ? `, did you mean '${near}'?` : ''}`,
         );
       } else if (words.length <= keyword.least) {
-        const kind = habits.tolerant?.includes(keyword.name)
-          ? 'error'
-          : habits.lax?.includes(keyword.name)
-            ? 'note'
-            : 'missing-parameter';
+        const kind =
+          keyword.kind === 'value' && keyword.quoted && reader.unmatched
+            ? 'unmatched-quote'
+            : habits.tolerant?.includes(keyword.name)
+              ? 'error'
+              : habits.lax?.includes(keyword.name)
+                ? 'note'
+                : 'missing-parameter';
         line.report(
           kind,
           `*** Configuration line starting \`${words[0]}\` is missing a parameter (${keyword.args})`,

@@ -151,7 +151,7 @@ export function int(min: number, max: number): Shape<number> {
   };
 }
 
-/** Greatest time that keepalived can count in microseconds, in seconds. */
+/** Greatest time that keepalived takes for most timers: 32 bits of microseconds, in seconds. */
 export const LONGEST_TIME = 4294.967295;
 
 /** Seconds in the text, milliseconds in the model. */
@@ -170,6 +170,9 @@ export const word: Shape<string> = { text: 'WORD', least: 1, read: (line) => lin
 export function optionalWord(otherwise: string, text = `[WORD=${otherwise}]`): Shape<string> {
   return { text, least: 0, read: (line) => line.words[1] ?? otherwise };
 }
+
+/** Seconds without an upper limit. */
+export const longTimer = (min = 0): Shape<number> => timer(min, Number.MAX_SAFE_INTEGER);
 
 export const ip: Shape<string> = {
   text: 'IP',

@@ -557,6 +557,16 @@ export class VrrpResolver {
   ): Tracks {
     const { name, place } = draft;
     const tracks = this.#tracks(draft, known, name, place);
+    tracks.trackInterfaces = tracks.trackInterfaces.filter((reference) => {
+      if (reference.name !== draft.interface || draft.dontTrackPrimary) return true;
+      this.#say(
+        'error',
+        `(${name}) Ignoring track_interface ${reference.name} since own interface`,
+        place,
+        'track_interface',
+      );
+      return false;
+    });
     if (of.owner) {
       // The priority of an owner never changes.
       const weighted = (reference: TrackReference) => !reference.weight;
