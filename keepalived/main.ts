@@ -165,8 +165,8 @@ function run(options: Options, argv: string[]): void {
   // No folder of the machine shall be busy because of us, and nothing but a signal ends us.
   if (background) process.chdir('/');
   setInterval(() => {}, 2 ** 30);
-  const processName = global.processName ?? (global.processNames ? 'keepalived' : undefined);
-  if (processName !== undefined) setProcessName(processName.slice(0, 15));
+  // What pidof and pgrep look for.
+  setProcessName(global.processName ?? 'keepalived');
   const door = new FrontDoor(parsed.model, {
     options,
     log,

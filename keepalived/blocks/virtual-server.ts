@@ -238,7 +238,7 @@ const realServer = table<RealServerDraft>(
     value('snmp_name', word, setReal('snmpName'), U),
     ...checkerKeywords,
   ],
-  { tolerant: ['virtualhost', 'snmp_name'] },
+  { tolerant: ['virtualhost', 'snmp_name'], once: ['notify_up', 'notify_down'] },
 );
 
 const protocols: readonly Protocol[] = ['TCP', 'UDP', 'SCTP', 'ICMP', 'ICMPV6'];
@@ -402,7 +402,7 @@ export const virtualServer = table<VirtualServerDraft>(
       accepted: 'kept and shown, without effect, as in DPVS itself',
     }),
   ],
-  { tolerant: ['virtualhost', 'snmp_name', 'sorry_server_lvs_method'] },
+  { tolerant: ['virtualhost', 'snmp_name', 'sorry_server_lvs_method'], once: ['quorum_up', 'quorum_down'] },
 );
 
 /** What stands behind `virtual_server`. */

@@ -114,6 +114,9 @@ export class LoadBalancingResolver {
     if (draft.forwarding === undefined) say(upstreamOnly, 'no lb_kind is given, NAT is used');
     const forwarding = draft.forwarding ?? { method: 'NAT' };
     const family = this.#familyOf(draft, entries);
+    if (draft.target.kind === 'address' && draft.ipFamily !== undefined && draft.ipFamily !== family) {
+      say('error', 'ip_family is not that of its address, ignored');
+    }
 
     let persistenceTimeout = draft.persistenceTimeout ?? 0;
     const portless =

@@ -366,6 +366,10 @@ export class VrrpResolver {
     const family = this.#family(draft);
     const ofFamily = (address: string) => (familyOf(address) === 6) === (family === 'ipv6');
     const unicast = draft.unicast || draft.unicastPeers !== undefined;
+    if (draft.interface === 'lo') {
+      say('error', 'cannot use a loopback interface (lo) for vrrp - ignoring');
+      delete draft.interface;
+    }
     if (draft.interface === undefined && !(unicast && draft.sourceAddress !== undefined)) {
       say('error', 'Unknown interface! The instance is left out');
       return undefined;

@@ -210,6 +210,8 @@ export class Samples {
         return 'deny_group';
       case 'waddr_group_name':
         return 'allow_group';
+      case 'protocol':
+        return random.pick(this.plain ? ['TCP', 'UDP', 'SCTP'] : ['TCP', 'udp', 'SCTP', 'ICMP', 'ICMPV6']);
       case 'advert_int':
         return String(random.int(1, 30));
       case 'mcast_dst_ip':
