@@ -62,6 +62,7 @@ const BURST = 64;
 /** How much faster than the steady rate a backlog is worked off. */
 const CATCH_UP = 2;
 const TICK = 10;
+const PAUSE = 100;
 /** A backlog this old is said in the log. */
 const BEHIND = 1000;
 /** Part of a delay by which it is varied, so that checks that fell together drift apart. */
@@ -246,7 +247,9 @@ export class CheckRunner {
     if (this.#tokens < 1) {
       const now = this.#clock.now();
       const perTick = Math.max(BURST, CATCH_UP * this.#rate * TICK);
-      this.#tokens = Math.min(2 * perTick, this.#tokens + ((now - this.#refilled) / TICK) * perTick);
+      // What a process that was kept from running may make up for at once.
+      const most = Math.max(2 * perTick, CATCH_UP * this.#rate * PAUSE);
+      this.#tokens = Math.min(most, this.#tokens + ((now - this.#refilled) / TICK) * perTick);
       this.#refilled = now;
       if (this.#tokens < 1) return false;
     }

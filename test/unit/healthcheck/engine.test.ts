@@ -394,8 +394,8 @@ describe('pacing of checks', () => {
       most.push(runner.started - before);
     }
     assert.equal(runner.started, 10_000, 'all have run once');
-    // The steady rate is 10 per tick; twice that would be 20, the least burst is 64.
-    assert.ok(Math.max(...most) <= 3 * 64, `at most ${Math.max(...most)} per tick`);
+    // The steady rate is 10 per tick; a pause of 100 ms may be made up for at twice that, on top of the least burst of 64.
+    assert.ok(Math.max(...most) <= 2 * 10 * 10 + 64, `at most ${Math.max(...most)} per tick`);
     assert.ok(bench.log.some((line) => line.startsWith('health checks fall behind')));
     assert.ok(bench.log.includes('health checks are on time again'));
     assert.ok(runner.lateness.max > 1000 && runner.lateness.quantile(0.5) > 0);
