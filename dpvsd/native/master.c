@@ -15,6 +15,7 @@
 #include <rte_malloc.h>
 
 #include "log.h"
+#include "core/unreachable.h"
 #include "port/flow.h"
 
 enum {
@@ -128,9 +129,41 @@ static void output_release(void *context, void *handle, const struct adjacency *
 		master->counters.held++;
 }
 
+/* Tells the sender that the next hop is silent, as far as the rate of such errors allows. */
+static void tell_unreachable(struct master *master, struct rte_mbuf *m)
+{
+	uint64_t second = clock_ms() / 1000;
+	uint8_t frame[UNREACHABLE_FRAME_MAX];
+	struct packet p = {
+	    .l3 = rte_pktmbuf_mtod(m, uint8_t *),
+	    .length = m->data_len,
+	    .total = (uint16_t)m->pkt_len,
+	    .family = mbuf_note(m)->family,
+	};
+	uint16_t port;
+	size_t length;
+
+	if (master->unreachable_second != second) {
+		master->unreachable_second = second;
+		master->unreachable_sent = 0;
+	}
+	if (master->unreachable_sent >= master->director.icmp_errors_per_second)
+		return;
+	length = unreachable_frame(&master->director, &p, frame, &port);
+	if (length == 0)
+		return;
+	master->unreachable_sent++;
+	master->counters.originated++;
+	output_send(master, port, frame, length);
+}
+
 static void output_give_up(void *context, void *handle, enum drop_reason reason)
 {
-	let_go(context, handle, reason);
+	struct master *master = context;
+
+	if (reason == DROP_UNRESOLVED && mbuf_note(handle)->held)
+		tell_unreachable(master, handle);
+	let_go(master, handle, reason);
 }
 
 /* ---- life ---- */

@@ -28,6 +28,8 @@ struct master {
 	struct rte_rcu_qsbr *rcu;
 	struct deferred *deferred_first, *deferred_last;
 	uint64_t link_checked_ms;
+	uint64_t unreachable_second; /* rate of "host unreachable" */
+	uint32_t unreachable_sent;
 	struct link_counters link_base[MAX_PORTS]; /* subtracted since the last zeroing */
 	int epoll_fd, signal_fd;
 	bool stop;

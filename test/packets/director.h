@@ -55,7 +55,7 @@ static void no_give_up(void *context, void *handle, enum drop_reason reason)
 	(void)context, (void)handle, (void)reason;
 }
 
-static void on_originate(void *context, enum family family, const uint8_t *bytes, size_t length)
+static inline void on_originate(void *context, enum family family, const uint8_t *bytes, size_t length)
 {
 	(void)context, (void)family;
 	memcpy(originated, bytes, RTE_MIN(length, sizeof(originated)));
