@@ -183,7 +183,7 @@ static inline struct fake *fake_new(void)
 	    .unresolved_queue = 4, .reachable_ms = 60000, .max_neighbours = 1000};
 	static const struct net_output output = {.context = NULL};
 	static const char *const names[SETTINGS] = {"log_level", "ip4.ttl", "neigh.timeout"};
-	struct fake *fake = memory_reserve("fake", sizeof(*fake), 0);
+	struct fake *fake = memory_new(sizeof(*fake));
 
 	for (int i = 0; i < 2; i++) {
 		snprintf(fake->net.ports[i].name, NAME_SIZE, "dpdk%d", i);
@@ -242,7 +242,7 @@ static inline void fake_free(struct fake *fake)
 		connection_table_free(fake->views[i].connections);
 		connection_table_free(fake->views[i].templates);
 	}
-	memory_release(fake);
+	memory_free(fake);
 }
 
 /* ---- operations: numbers stand for addresses ---- */
