@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { skipBecause } from '../../runner/skip.js';
-import { instanceText, type Kind, type Node, Pair, pause, run, until, whyNoPair } from './pair.js';
+import { instanceText, type Kind, type Node, Pair, pause, program, run, until, whyNoPair } from './pair.js';
 
 const fast = ['state BACKUP', 'version 3', 'advert_int 0.1'];
 const kinds: [Kind, Kind][] = [
@@ -26,14 +26,21 @@ interface Dumps {
   stats: string;
 }
 
-/** What our process says when it is asked. */
+/** What our process says when it is asked by signals. */
 async function dumps(node: Node): Promise<Dumps> {
-  node.signal('SIGUSR1');
-  await until('dumps', () => existsSync(join(node.directory, 'dump.ready')));
+  const json = Number(run(process.execPath, program, '--signum=JSON'));
+  for (const [signal, file] of [
+    ['SIGUSR1', 'keepalived.data'],
+    ['SIGUSR2', 'keepalived.stats'],
+    [json, 'keepalived.json'],
+  ] as const) {
+    node.signal(signal);
+    await until(file, () => node.file(file) !== '');
+  }
   return {
-    json: JSON.parse(node.file('dump.json')) as Dumps['json'],
-    data: node.file('dump.data'),
-    stats: node.file('dump.stats'),
+    json: JSON.parse(node.file('keepalived.json')) as Dumps['json'],
+    data: node.file('keepalived.data'),
+    stats: node.file('keepalived.stats'),
   };
 }
 

@@ -7,7 +7,8 @@ import { fileURLToPath } from 'node:url';
 /** Which program runs a node. */
 export type Kind = 'ours' | 'keepalived';
 
-const program = fileURLToPath(new URL('./node-program.js', import.meta.url));
+/** The compiled tests are three folders below dist/. */
+export const program = fileURLToPath(new URL('../../../../bin/keepalived', import.meta.url));
 
 let counter = 0;
 
@@ -131,10 +132,10 @@ export class Node {
     this.#exited = false;
     this.#log = '';
     const files = ['p', 'r', 'c', 'b'].flatMap((flag) => [`-${flag}`, join(this.directory, `${flag}.pid`)]);
-    const command =
-      kind === 'ours'
-        ? [process.execPath, '--enable-source-maps', program, file, this.directory]
-        : ['keepalived', '--dont-fork', '--log-console', '--no-syslog', '-D', '-P', '-f', file, ...files];
+    const command = [
+      ...(kind === 'ours' ? [process.execPath, '--enable-source-maps', program] : ['keepalived']),
+      ...['--dont-fork', '--log-console', '--no-syslog', '-D', '-P', '-f', file, ...files],
+    ];
     const child = spawn('ip', ['netns', 'exec', this.namespace, ...command], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, TMPDIR: this.directory },
@@ -160,7 +161,7 @@ export class Node {
   }
 
   /** Signal to the front process. */
-  signal(signal: NodeJS.Signals): void {
+  signal(signal: NodeJS.Signals | number): void {
     this.#child?.kill(signal);
   }
 
@@ -172,18 +173,17 @@ export class Node {
 
   /** The process that speaks VRRP. */
   get worker(): number {
-    const ours = /vrrp pid (\d+)/.exec(this.#log);
-    if (ours) return Number(ours[1]);
-    const theirs = /Starting VRRP child process, pid=(\d+)/.exec(this.#log);
-    if (!theirs) throw new Error(`${this.name}: no VRRP process in its log`);
-    return Number(theirs[1]);
+    const pid = Number(this.file('r.pid'));
+    if (!pid) throw new Error(`${this.name}: no VRRP process:\n${this.#log}`);
+    return pid;
   }
 
   /** Ends everything without a last word. */
   async crash(): Promise<void> {
     const child = this.#child;
     if (!child || this.#exited) return;
-    // The worker first: it would notice the end of its parent and leave in order.
+    // Both before either can act: the worker would leave in order, the parent would start another worker.
+    child.kill('SIGSTOP');
     process.kill(this.worker, 'SIGKILL');
     child.kill('SIGKILL');
     await until('the crash', () => this.#exited);

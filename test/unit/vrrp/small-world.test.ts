@@ -34,7 +34,7 @@ function* allChoices(length: number): Generator<boolean[]> {
 function examine(make: (choices: boolean[]) => World, choices: boolean[], routers: number): void {
   const world = make(choices);
   const told = () => choices.map(Number).join('');
-  const step = world.interval / 20;
+  const step = world.interval / 10;
   const split = new Array<number>(routers).fill(0);
   const none = new Array<number>(routers).fill(0);
   let settled = 0;

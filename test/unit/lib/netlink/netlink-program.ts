@@ -33,6 +33,11 @@ const addresses: InterfaceAddress[] = Array.from({ length: 1000 }, (_, i) => ({
 const start = performance.now();
 const errors = netlink.batch(addresses.map(addAddressRequest));
 const milliseconds = performance.now() - start;
+// What iproute2 needs for the same on this machine at this moment.
+const batch = addresses.map((_, i) => `addr add 10.8.${i >> 8}.${i & 255}/32 dev v1`).join('\n');
+const startBatch = performance.now();
+execFileSync('ip', ['-batch', '-'], { input: batch });
+const yardstick = performance.now() - startBatch;
 const present = listAddresses(netlink).filter(
   (address) => address.index === link.index && address.address.length === 4,
 );
@@ -62,6 +67,7 @@ console.log(
     marked: present.filter(({ protocol }) => protocol === 18).length,
     failed: errors.filter((error) => error !== undefined).length,
     milliseconds,
+    yardstick,
     twice: twice?.code,
     missing: missing instanceof NetlinkError ? missing.code : undefined,
     left: left.length,
