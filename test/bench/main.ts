@@ -5,8 +5,9 @@ import { type Bench, type Figure, machine, table } from './bench.js';
 import { dataplane } from './dataplane.js';
 import { healthcheck } from './healthcheck.js';
 import { load } from './load.js';
+import { vrrp } from './vrrp.js';
 
-const benches: Bench[] = [dataplane, load, healthcheck];
+const benches: Bench[] = [dataplane, load, healthcheck, vrrp];
 
 const usage = `npm run bench [-- [--quick] [NAME...]]
 ${benches.map(({ name, about }) => `  ${name.padEnd(14)} ${about}`).join('\n')}

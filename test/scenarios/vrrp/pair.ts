@@ -162,7 +162,8 @@ export class Node {
 
   /** Signal to the front process. */
   signal(signal: NodeJS.Signals | number): void {
-    this.#child?.kill(signal);
+    // Node's own kill knows no real-time signals.
+    if (this.#child?.pid) run('kill', `-${String(signal).replace('SIG', '')}`, String(this.#child.pid));
   }
 
   /** Rewrites the configuration and makes the program read it. */
@@ -187,6 +188,8 @@ export class Node {
     process.kill(this.worker, 'SIGKILL');
     child.kill('SIGKILL');
     await until('the crash', () => this.#exited);
+    // A machine that starts anew has an empty /run.
+    for (const flag of ['p', 'r', 'c', 'b']) rmSync(join(this.directory, `${flag}.pid`), { force: true });
   }
 
   async stop(): Promise<void> {
