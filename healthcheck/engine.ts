@@ -57,6 +57,8 @@ export interface EngineOptions {
   director: Director;
   reactor: Reactor;
   random?: () => number;
+  /** Told of every virtual server at start and reload, and when its quorum comes or goes; `up` undefined: it is no more. */
+  onQuorum?: (name: string, addresses: string[], up: boolean | undefined) => void;
 }
 
 /** How long the start waits for a dataplane, to take up from what is in place there. Milliseconds. */
@@ -138,6 +140,9 @@ export class Engine {
       this.#perform(runtime, runtime.machine.start(old?.machine));
     }
     for (const gone of oldRows.values()) this.#retire(gone, owned);
+    for (const runtime of this.runtimes.values()) this.#tellQuorum(runtime, runtime.machine.quorumUp);
+    for (const [identity, gone] of oldRows)
+      if (!this.runtimes.has(identity)) this.#tellQuorum(gone, undefined);
     this.#files.watch([...files.keys()]);
     this.#watchAddresses();
     for (const [name, up] of this.#bfdStates) this.bfdEvent(name, up);
@@ -356,6 +361,7 @@ export class Engine {
           break;
         }
         case 'service-notify': {
+          if (!gone) this.#tellQuorum(runtime, action.up);
           const script = action.up ? machine.model.quorumUp : machine.model.quorumDown;
           if (script) void notify.script(script, [], action.stopping ? { timeout: 1000 } : {});
           notify.fifo(`VS ${machine.name} ${action.up ? 'UP' : 'DOWN'}`);
@@ -374,6 +380,11 @@ export class Engine {
         }
       }
     }
+  }
+
+  #tellQuorum(runtime: Runtime, up: boolean | undefined): void {
+    const addresses = runtime.entries.flatMap(({ key }) => (key.kind === 'address' ? [key.address] : []));
+    this.#options.onQuorum?.(runtime.machine.identity, [...new Set(addresses)], up);
   }
 
   #fileChanged(path: string, value: number): void {

@@ -1,7 +1,7 @@
 import type { HealthcheckPart } from '../keepalived/model/index.js';
 import type { EngineSettings } from '../keepalived/model/virtual-server.js';
 import { createNotify } from '../keepalived/notify/index.js';
-import { runSidecar, sidecarLog } from '../keepalived/sidecar.js';
+import { publish, runSidecar, sidecarLog } from '../keepalived/sidecar.js';
 import { systemClock } from '../lib/clock.js';
 import {
   lockMemory,
@@ -42,6 +42,7 @@ function main(): void {
             notify,
             director,
             reactor: new Reactor(systemClock),
+            onQuorum: (name, addresses, up) => publish({ topic: 'quorum', name, addresses, up }),
           });
           // Some descriptors belong to scripts, FIFOs, logs and the dataplane.
           engine.runner.limit = Math.max(64, Math.min(16_384, openFileLimit() - 256));
@@ -49,6 +50,9 @@ function main(): void {
         if (!part) tune(next, log);
         part = next;
         await engine.apply(next, reload);
+      },
+      onNews(news) {
+        if (news.topic === 'bfd') engine?.bfdEvent(news.name, news.up);
       },
       onDump(kind) {
         return engine && director && part ? dumpText(kind, engine, director) : '';

@@ -1,5 +1,6 @@
 import type { BfdInstance } from './model/bfd.js';
 import { defaultGlobal, type Global } from './model/global.js';
+import type { OspfBridge } from './model/ospf-bridge.js';
 import type { Script } from './model/script.js';
 import type {
   AddressListEntry,
@@ -330,6 +331,7 @@ export interface Draft {
   trackFiles: TrackFileDraft[];
   trackProcesses: TrackProcessDraft[];
   bfdInstances: BfdDraft[];
+  ospfBridge?: OspfBridge;
 }
 
 export function emptyDraft(): Draft {

@@ -13,6 +13,7 @@ import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { systemClock } from '../lib/clock.js';
 import type { Log } from '../lib/log.js';
+import { Bulletin } from './bulletin.js';
 import { type DumpSource, dumpFile } from './dump-files.js';
 import { format } from './grammar/diagnostics.js';
 import type { LogTarget } from './logging.js';
@@ -23,6 +24,7 @@ import type { Options } from './options.js';
 import { type Parsed, parse } from './parse.js';
 import { type PidFileOf, pidFile, RUN_FOLDER } from './pid-files.js';
 import { readReloadTime } from './reload-time.js';
+import { bridgePart } from './resolve/ospf-bridge.js';
 import { removeFile, writeSafely } from './safe-file.js';
 import type { DumpKind, SidecarName } from './sidecar.js';
 import { Supervisor } from './supervisor.js';
@@ -75,6 +77,13 @@ const kinds: Kind[] = [
           0),
     part: (model, run) => ({ global: model.global, vrrp: model.vrrp, run }),
   },
+  {
+    name: 'ospf-bridge',
+    title: 'OSPF bridge',
+    program: join(compiled, 'ospf-bridge', 'main.js'),
+    wanted: (model) => model.ospfBridge !== undefined,
+    part: (model, run) => bridgePart(model, run),
+  },
 ];
 
 /** Parts that the command line switches off. */
@@ -121,6 +130,7 @@ export class FrontDoor {
   readonly #logTarget: LogTarget;
   readonly #exit: (code: number) => void;
   readonly #onStarted: () => void;
+  readonly #bulletin = new Bulletin((to, news) => this.#sidecars.get(to)?.tell(news));
   #model: Model;
   #generation = 0;
   #applied = new Map<SidecarName, number>();
@@ -301,6 +311,8 @@ export class FrontDoor {
       clock: systemClock,
       dontRespawn: this.#options.dontRespawn,
       onStarted: (pid) => this.#writePid(kind.name, pid),
+      onReady: () => this.#bulletin.replay(kind.name),
+      onNews: (news) => this.#bulletin.publish(news),
       onApplied: (generation, error) => {
         if (error !== undefined)
           this.#log.error(`${kind.title} child process did not take the configuration: ${error}`);
@@ -395,6 +407,8 @@ export class FrontDoor {
     clearTimeout(this.#reloadTimer);
     this.#reloadWatch?.close();
     const { global } = this.#model;
+    // First the announcements: neighbours then send elsewhere while everything here still forwards.
+    await this.#sidecars.get('ospf-bridge')?.stop(global.childWaitTime);
     await Promise.all([...this.#sidecars.values()].map((sidecar) => sidecar.stop(global.childWaitTime)));
     if (global.shutdownScript)
       await this.#ownScript('shutdown', global.shutdownScript, global.shutdownScriptTimeout);

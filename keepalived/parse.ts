@@ -78,6 +78,7 @@ export function parse(file: string, options: ParseOptions = {}): Parsed {
     loadBalancing: new LoadBalancingResolver(draft, diagnostics).resolve(),
     vrrp: vrrp.resolve(),
     bfd: resolveBfd(draft, diagnostics),
+    ...(draft.ospfBridge ? { ospfBridge: draft.ospfBridge } : {}),
   };
   checkScripts(model, diagnostics, {
     probe: options.scripts ?? machineProbe,

@@ -12,6 +12,7 @@ export type Order<Part> =
   | { type: 'model'; generation: number; part: Part; reload: boolean }
   | { type: 'ping'; id: number }
   | { type: 'dump'; id: number; kind: DumpKind }
+  | { type: 'news'; news: SidecarNews }
   | { type: 'stop' };
 
 /** What a sidecar reports. */
@@ -19,7 +20,18 @@ export type Report =
   | { type: 'ready' }
   | { type: 'applied'; generation: number; error?: string }
   | { type: 'pong'; id: number }
-  | { type: 'dump'; id: number; text: string };
+  | { type: 'dump'; id: number; text: string }
+  | { type: 'news'; news: SidecarNews };
+
+/**
+ * What one sidecar tells others, by way of the front door, which repeats the last word on each subject to those that start later.
+ * `bfd`: a session went up or down. `quorum`: whether a virtual server has quorum (`undefined`: it is gone). `vrrp`: state of
+ * an instance.
+ */
+export type SidecarNews =
+  | { topic: 'bfd'; name: string; up: boolean }
+  | { topic: 'quorum'; name: string; addresses: string[]; up: boolean | undefined }
+  | { topic: 'vrrp'; name: string; master: boolean };
 
 /**
  * What an operator asks for by a signal: `data` USR1 (state in words, keepalived's layout), `stats` USR2, `stats-clear`
@@ -48,6 +60,8 @@ export interface SidecarHandlers<Part> {
    * reported to the front door and logged, the sidecar goes on with what it had. Calls never overlap.
    */
   onModel(part: Part, generation: number, reload: boolean): void | Promise<void>;
+  /** News from other sidecars; never before the first model. */
+  onNews?(news: SidecarNews): void;
   /** Text for one of the dumps; not called before the first model. */
   onDump(kind: DumpKind): string | Promise<string>;
   /**
@@ -128,6 +142,11 @@ export function runSidecar<Part>(
           report({ type: 'dump', id: order.id, text });
         });
         break;
+      case 'news':
+        work = work.then(() => {
+          if (!ending) handlers.onNews?.(order.news);
+        });
+        break;
       case 'stop':
         end('stop');
         break;
@@ -138,6 +157,12 @@ export function runSidecar<Part>(
   for (const signal of ['SIGHUP', 'SIGINT', 'SIGUSR1', 'SIGUSR2'] as const) process.on(signal, () => {});
   process.on('SIGTERM', () => end('stop'));
   report({ type: 'ready' });
+}
+
+/** Tells other sidecars; without a front door nobody hears it. */
+export function publish(news: SidecarNews): void {
+  if (process.connected)
+    process.send?.({ type: 'news', news } satisfies Report, undefined, undefined, () => {});
 }
 
 function describe(error: unknown): string {

@@ -2,7 +2,14 @@ import { type ChildProcess, fork } from 'node:child_process';
 import type { Clock, Timer } from '../lib/clock.js';
 import type { Log } from '../lib/log.js';
 import type { LogTarget } from './logging.js';
-import { type DumpKind, LOG_ENVIRONMENT, type Order, type Report, type SidecarName } from './sidecar.js';
+import {
+  type DumpKind,
+  LOG_ENVIRONMENT,
+  type Order,
+  type Report,
+  type SidecarName,
+  type SidecarNews,
+} from './sidecar.js';
 
 /** Pauses before a sidecar is started again, milliseconds; a sidecar that ran long enough begins anew with the first. */
 const FIRST_PAUSE = 100;
@@ -28,6 +35,10 @@ export interface SupervisorOptions<Part> {
   /** Called when the sidecar has taken over a generation. `error`: why not. */
   onApplied(generation: number, error: string | undefined): void;
   onStarted(pid: number): void;
+  /** It has been given its model: the moment to tell it what others said. */
+  onReady?(): void;
+  /** It has something to tell others. */
+  onNews?(news: SidecarNews): void;
   /** With `dontRespawn`: it has ended. */
   onLost(code: number): void;
   /** How to start the process; replaced in tests. */
@@ -97,6 +108,11 @@ export class Supervisor<Part> {
     });
   }
 
+  /** Passes on what another sidecar said; one that is not ready yet hears it by `onReady`. */
+  tell(news: SidecarNews): void {
+    if (this.#ready) this.#send({ type: 'news', news });
+  }
+
   /** Ends the sidecar: orderly, and by force after `limit` milliseconds. */
   async stop(limit: number): Promise<void> {
     this.#stopping = true;
@@ -157,6 +173,7 @@ export class Supervisor<Part> {
         if (this.#part !== undefined) {
           this.#send({ type: 'model', generation: this.#generation, part: this.#part, reload: false });
         }
+        this.#options.onReady?.();
         break;
       case 'applied':
         this.#options.onApplied(report.generation, report.error);
@@ -166,6 +183,9 @@ export class Supervisor<Part> {
         break;
       case 'dump':
         this.#dumps.get(report.id)?.(report.text);
+        break;
+      case 'news':
+        this.#options.onNews?.(report.news);
         break;
     }
   }

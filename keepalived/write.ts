@@ -1,6 +1,7 @@
 import type { Model } from './model/index.js';
 import { writeGlobalDefs, writeRoot } from './write/global.js';
 import { writeLoadBalancing } from './write/load-balancing.js';
+import { writeOspfBridge } from './write/ospf-bridge.js';
 import { Writer } from './write/text.js';
 import { writeBfd, writeVrrp } from './write/vrrp.js';
 
@@ -15,5 +16,6 @@ export function writeModel(model: Model): string {
   writeBfd(writer, model.bfd.sessions);
   writeVrrp(writer, model.vrrp);
   writeLoadBalancing(writer, model.loadBalancing, model.global.dialect);
+  if (model.ospfBridge) writeOspfBridge(writer, model.ospfBridge);
   return writer.text;
 }

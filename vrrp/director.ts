@@ -39,6 +39,8 @@ export class Director {
   routers: VirtualRouter[] = [];
   groups: RouterGroup[] = [];
   model!: VrrpModel;
+  /** Told when an instance becomes master and when it is no longer. */
+  onState: (name: string, master: boolean) => void = () => {};
   readonly #log: Log;
   readonly #netlink: NetlinkSocket;
   readonly #transport: Transport;
@@ -192,6 +194,7 @@ export class Director {
     for (const router of old.values()) {
       this.#log.info(`(${router.name}) removed by the new configuration`);
       router.stop(router.model.notify.deleted ? 'DELETED' : 'FAULT');
+      this.onState(router.name, false);
       this.virtualMacs.release(router.model);
     }
     this.routers = next;
@@ -241,6 +244,7 @@ export class Director {
       sink: (instance) => this.#sink(instance),
       place: (instance) => this.#place(instance),
       notify: (notification) => this.#notify(notification),
+      stateChanged: (name, master) => this.onState(name, master),
       settle: (router, yielded) => this.#groupOf(router)?.settle(router, yielded),
     };
   }

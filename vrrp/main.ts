@@ -1,6 +1,6 @@
 import type { VrrpPart } from '../keepalived/model/index.js';
 import type { VrrpGlobals } from '../keepalived/model/vrrp.js';
-import { runSidecar, sidecarLog } from '../keepalived/sidecar.js';
+import { publish, runSidecar, sidecarLog } from '../keepalived/sidecar.js';
 import {
   LibcError,
   lockMemory,
@@ -26,8 +26,14 @@ runSidecar<VrrpPart>(
     name: 'vrrp',
     onModel: (part) => {
       if (!director) tune(part.vrrp.globals, log);
-      director ??= new Director(log);
+      if (!director) {
+        director = new Director(log);
+        director.onState = (name, master) => publish({ topic: 'vrrp', name, master });
+      }
       director.apply(part);
+    },
+    onNews: (news) => {
+      if (news.topic === 'bfd') director?.bfdChanged(news.name, news.up);
     },
     onDump: async (kind) => (director ? await dump(director, kind) : ''),
     onStop: async () => await director?.stop(),

@@ -45,6 +45,8 @@ export interface RouterSurroundings {
   /** Interface of each address, virtual MACs considered. */
   place(instance: VrrpInstance): PlacedAddress[];
   notify(notification: Notification): void;
+  /** The instance has become master, or is it no more. */
+  stateChanged(name: string, master: boolean): void;
   /** Lets the sync group follow what the member has just done. */
   settle(router: VirtualRouter, yielded: boolean): void;
 }
@@ -431,6 +433,7 @@ export class VirtualRouter {
   #transition(state: string, detail = ''): void {
     this.lastTransition = Date.now();
     this.#around.log.info(`(${this.name}) Entering ${state} STATE${detail}`);
+    this.#around.stateChanged(this.name, state === 'MASTER');
   }
 
   #notify(state: NotifiedState): void {

@@ -3,6 +3,7 @@ import { block, type Keyword, list, table, value } from '../grammar/keyword.js';
 import { timer, word } from '../grammar/shapes.js';
 import type { GarpGroup } from '../model/vrrp.js';
 import { globalDefs, rootGlobals } from './global-defs.js';
+import { ospfBridge } from './ospf-bridge.js';
 import { bfdInstance, trackFile, trackProcess, vrrpScript } from './track.js';
 import { loadBalancingKeywords } from './virtual-server.js';
 import { routes, rules, staticAddresses, vrrpInstance, vrrpSyncGroup } from './vrrp-instance.js';
@@ -175,6 +176,7 @@ export const root = table<Draft>(
       bfdInstance,
       { longest: 31 },
     ),
+    ospfBridge,
   ],
   {
     tolerant: ['net_namespace', 'instance', 'track_group', 'vrrp_sync_group', 'vrrp_instance'],

@@ -1,5 +1,6 @@
 import type { BfdModel } from './bfd.js';
 import type { Global } from './global.js';
+import type { OspfBridge } from './ospf-bridge.js';
 import type { LoadBalancing } from './virtual-server.js';
 import type { VrrpModel } from './vrrp.js';
 
@@ -12,6 +13,8 @@ export interface Model {
   vrrp: VrrpModel;
   loadBalancing: LoadBalancing;
   bfd: BfdModel;
+  /** Absent: virtual addresses are not announced. */
+  ospfBridge?: OspfBridge;
 }
 
 /** What the command line says to the sidecars. */
@@ -44,5 +47,16 @@ export interface HealthcheckPart {
 export interface BfdPart {
   global: Global;
   bfd: BfdModel;
+  run?: RunFlags;
+}
+
+/** What the OSPF bridge gets. */
+export interface OspfBridgePart {
+  global: Global;
+  bridge: OspfBridge;
+  /** Addresses of virtual servers and of VRRP instances, and whether there is a dataplane to watch. */
+  virtualAddresses: string[];
+  instances: { name: string; addresses: string[] }[];
+  director: LoadBalancing['engine']['director'];
   run?: RunFlags;
 }
