@@ -8,34 +8,28 @@ const PERIOD = 1000;
 export class AddressWatch {
   readonly #clock: Clock;
   readonly #changed: () => void;
-  readonly #own: () => Iterable<string>;
+  readonly #dataplane: () => Promise<Set<string>>;
   #wanted: ReadonlySet<string> = new Set();
   #present = new Set<string>();
   #timer: Timer | undefined;
-  /** Addresses that another part of the suite holds, e.g. in the dataplane. */
-  #elsewhere: ReadonlySet<string> = new Set();
 
-  /** @param own the addresses of this machine at the moment */
-  constructor(clock: Clock, changed: () => void, own: () => Iterable<string> = kernelAddresses) {
+  /**
+   * @param changed called after some address came or went
+   * @param dataplane addresses that the dataplane holds, which count as being here
+   */
+  constructor(clock: Clock, changed: () => void, dataplane: () => Promise<Set<string>>) {
     this.#clock = clock;
     this.#changed = changed;
-    this.#own = own;
+    this.#dataplane = dataplane;
   }
 
-  /** Watches these from now on. */
-  watch(addresses: ReadonlySet<string>): void {
+  /** Watches these from now on. Resolves when it is known which of them are here. */
+  async watch(addresses: ReadonlySet<string>): Promise<void> {
     this.#wanted = addresses;
-    this.#timer?.cancel();
-    this.#timer = undefined;
+    this.close();
     if (addresses.size === 0) return;
-    this.#look();
+    await this.#look();
     this.#later();
-  }
-
-  /** Tells which addresses are in the dataplane, which counts as being here. */
-  setElsewhere(addresses: ReadonlySet<string>): void {
-    this.#elsewhere = addresses;
-    if (this.#wanted.size > 0 && this.#look()) this.#changed();
   }
 
   present(address: string): boolean {
@@ -51,27 +45,25 @@ export class AddressWatch {
     this.#timer = this.#clock.after(
       PERIOD,
       () => {
-        if (this.#look()) this.#changed();
-        this.#later();
+        void this.#look().then((changed) => {
+          if (!this.#timer) return;
+          if (changed) this.#changed();
+          this.#later();
+        });
       },
       'addresses for ha_suspend',
     );
   }
 
-  #look(): boolean {
-    const own = new Set(this.#own());
-    const present = new Set(
-      [...this.#wanted].filter((address) => own.has(address) || this.#elsewhere.has(address)),
-    );
+  async #look(): Promise<boolean> {
+    const own = await this.#dataplane();
+    for (const addresses of Object.values(networkInterfaces())) {
+      for (const { address } of addresses ?? []) own.add(address.replace(/%.*$/, ''));
+    }
+    const present = new Set([...this.#wanted].filter((address) => own.has(address)));
     const same =
       present.size === this.#present.size && [...present].every((address) => this.#present.has(address));
     this.#present = present;
     return !same;
-  }
-}
-
-function* kernelAddresses(): Iterable<string> {
-  for (const addresses of Object.values(networkInterfaces())) {
-    for (const { address } of addresses ?? []) yield address.replace(/%.*$/, '');
   }
 }

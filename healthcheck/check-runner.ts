@@ -310,6 +310,7 @@ export class CheckRunner {
       check.policy,
     );
     const wasOut = check.state.hasRun && !check.state.up;
+    const before = check.lastVerdict;
     check.state = state;
     check.lastVerdict = verdict;
     const news = change !== undefined || confirmed === true;
@@ -327,7 +328,9 @@ export class CheckRunner {
         }
       }
     } else if (verdict.outcome === 'deferred') {
-      this.#log.warning(`${checkSubject(check.checker)} put off: ${verdict.reason}`);
+      // Once per obstacle, however long it lasts.
+      if (before?.outcome !== 'deferred' || before.reason !== verdict.reason)
+        this.#log.warning(`${checkSubject(check.checker)} put off: ${verdict.reason}`);
     } else {
       check.weight = verdict.weight;
       for (const subscription of check.subscriptions) this.#weigh(check, subscription);

@@ -93,7 +93,11 @@ export class Engine {
       },
     );
     this.#files = new FileWatch(options.clock, (path, value) => this.#fileChanged(path, value));
-    this.#addresses = new AddressWatch(options.clock, () => this.#judgeSuspension());
+    this.#addresses = new AddressWatch(
+      options.clock,
+      () => this.#judgeSuspension(),
+      () => options.director.addresses(),
+    );
   }
 
   get model(): LoadBalancing | undefined {
@@ -144,7 +148,7 @@ export class Engine {
     for (const [identity, gone] of oldRows)
       if (!this.runtimes.has(identity)) this.#tellQuorum(gone, undefined);
     this.#files.watch([...files.keys()]);
-    this.#watchAddresses();
+    await this.#watchAddresses();
     for (const [name, up] of this.#bfdStates) this.bfdEvent(name, up);
   }
 
@@ -397,13 +401,13 @@ export class Engine {
     }
   }
 
-  #watchAddresses(): void {
+  async #watchAddresses(): Promise<void> {
     const addresses = new Set<string>();
     for (const { machine } of this.runtimes.values()) {
       const { haSuspend, target } = machine.model;
       if (haSuspend && target.kind === 'address') addresses.add(target.address);
     }
-    this.#addresses.watch(addresses);
+    await this.#addresses.watch(addresses);
     this.#judgeSuspension();
   }
 

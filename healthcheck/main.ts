@@ -48,6 +48,7 @@ function main(): void {
           engine.runner.limit = Math.max(64, Math.min(16_384, openFileLimit() - 256));
         }
         if (!part) tune(next, log);
+        else if (!sameDriver(part, next)) log.warning('lvs_director takes effect at the next start only');
         part = next;
         await engine.apply(next, reload);
       },
@@ -85,6 +86,11 @@ function tune({ global }: HealthcheckPart, log: Log): void {
     attempt('limit real-time CPU use', () => setRealtimeLimit(Math.max(rlimitRttime, 1_000_000)));
   }
   if (rtPriority !== undefined) attempt('use real-time scheduling', () => setRealtime(rtPriority));
+}
+
+function sameDriver(a: HealthcheckPart, b: HealthcheckPart): boolean {
+  const [before, after] = [a, b].map(({ loadBalancing }) => loadBalancing.engine.director);
+  return before?.driver === after?.driver && before?.path === after?.path;
 }
 
 function driverOf(settings: EngineSettings, log: Log): DirectorDriver {

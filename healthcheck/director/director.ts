@@ -112,6 +112,12 @@ export class Director {
     this.#schedule();
   }
 
+  /** Addresses that the dataplane holds now; none while there is no dataplane. */
+  async addresses(): Promise<Set<string>> {
+    if (!this.#connected || !this.#driver.addresses) return new Set();
+    return await this.#driver.addresses().catch(() => new Set<string>());
+  }
+
   /** Resolves when everything desired is applied or refused, or when there is no dataplane, or after `limit` milliseconds. */
   async settled(limit = 2000): Promise<void> {
     if (!this.#connected || (!this.#working && !this.#scheduled)) return;

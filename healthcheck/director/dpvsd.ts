@@ -313,6 +313,14 @@ export class DpvsdDriver implements DirectorDriver {
     await this.#ask(() => this.#link.apply([operation]));
   }
 
+  async addresses(): Promise<Set<string>> {
+    const addresses = new Set<string>();
+    for (const row of await this.#link.list(Table.TABLE_ADDRESSES, 'address')) {
+      if (row.address) addresses.add(addressText(row.address.address));
+    }
+    return addresses;
+  }
+
   stop(): void {
     this.#link.stop();
   }

@@ -40,6 +40,8 @@ export interface DirectorDriver {
   /** Applies all or nothing. Rejects with Refusal. */
   apply(operations: Operation[]): Promise<void>;
   command(command: Command): Promise<void>;
+  /** Addresses that the dataplane holds itself; absent: it holds none. */
+  addresses?(): Promise<Set<string>>;
   /** Ends the connection; what is in the dataplane stays. */
   stop(): void;
 }
