@@ -59,6 +59,14 @@ onLab(
         assert.ok([plan.innerRouter[family], plan.outerRouter[family]].includes(second!), second);
         assert.deepEqual(rest, [plan.client[family]]);
       });
+
+      stage.it(`tells a server that nobody answers for an address over IP${family}`, async () => {
+        const { plan, servers } = stage.lab;
+        const nobody = plan.outerDirector[family].replace(/[0-9a-f]+$/, '99');
+        const text = await servers[0]!.host.run(['sh', '-c', `ping -c 1 -W 10 ${nobody} || true`]);
+        assert.match(text, /Destination Host Unreachable|Destination unreachable: Address unreachable/);
+        assert.match(text, new RegExp(`^From ${plan.innerDirector[family]}`, 'mi'));
+      });
     }
   },
 );
