@@ -158,6 +158,7 @@ static bool worker_info(void *context, uint32_t position, struct worker_info *in
 		info->number = position;
 		info->lcore = rte_get_main_lcore();
 		info->cpu = (uint32_t)rte_lcore_to_cpu_id((int)info->lcore);
+		info->socket = (int32_t)rte_lcore_to_socket_id(info->lcore);
 		snprintf(info->name, sizeof(info->name), "master");
 		info->role = "master";
 		return true;
@@ -167,6 +168,7 @@ static bool worker_info(void *context, uint32_t position, struct worker_info *in
 	info->number = position;
 	info->lcore = worker->setting->lcore;
 	info->cpu = (uint32_t)rte_lcore_to_cpu_id((int)info->lcore);
+	info->socket = (int32_t)rte_lcore_to_socket_id(info->lcore);
 	snprintf(info->name, sizeof(info->name), "%s", worker->setting->name);
 	info->role = "worker";
 	info->loops = worker->counters.loops;

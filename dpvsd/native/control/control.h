@@ -62,6 +62,7 @@ struct link_change {
 /* A thread of the process: number 0 of worker_info is the first worker; the master and others come behind. */
 struct worker_info {
 	uint32_t number, lcore, cpu;
+	int32_t socket; /* NUMA node, -1: any */
 	char name[NAME_SIZE];
 	const char *role; /* master worker kni */
 	uint64_t loops, busy_loops, sleeps, rx_packets, tx_packets, cycles, busy_cycles, bursts_full;

@@ -26,6 +26,7 @@ void rows_workers(struct stream *stream, struct rows *rows)
 		row->number = info.number;
 		row->lcore = info.lcore;
 		row->cpu = info.cpu;
+		row->socket = info.socket;
 		row->name = row_text(rows, info.name);
 		row->role = row_text(rows, info.role ? info.role : "");
 		row->loops = info.loops;
