@@ -61,8 +61,8 @@ export interface EngineOptions {
   onQuorum?: (name: string, addresses: string[], up: boolean | undefined) => void;
 }
 
-/** How long the start waits for a dataplane, to take up from what is in place there. Milliseconds. */
-const CONTACT_LIMIT = 500;
+/** How long the start waits for a dataplane that is there to tell what is in place. Milliseconds. */
+const CONTACT_LIMIT = 5000;
 
 /**
  * The health checker: virtual servers of the configuration, their checks, and the dataplane's table that follows from both.
@@ -114,7 +114,8 @@ export class Engine {
     const timeouts = part.global.lvsTimeouts ?? {};
     const seconds = (value: number | undefined) => Math.ceil((value ?? 0) / 1000);
     director.setTimeouts(seconds(timeouts.tcp), seconds(timeouts.tcpfin), seconds(timeouts.udp));
-    if (!reload && part.global.lvsFlush) director.order({ kind: 'flush' });
+    // Rows of ours are those of a run that crashed: traffic that still flows is not to be cut.
+    if (!reload && part.global.lvsFlush && director.applied.size === 0) director.order({ kind: 'flush' });
 
     const before = new Map(this.runtimes);
     const context: ProbeContext = { reactor, clock, log, notify, global: part.global };

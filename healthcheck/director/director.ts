@@ -61,7 +61,7 @@ export class Director {
     return this.#applied;
   }
 
-  /** Resolves with true when the dataplane has been read, with false after `limit` milliseconds without one. */
+  /** Resolves with true when the dataplane has been read; with false when none answers, or after `limit` milliseconds. */
   async contact(limit: number): Promise<boolean> {
     if (this.#connected) return true;
     await new Promise<void>((resolve) => {
@@ -167,6 +167,7 @@ export class Director {
   #down(reason: string): void {
     this.#connected = false;
     for (const resolve of this.#idle.splice(0)) resolve();
+    for (const resolve of this.#firstContact.splice(0)) resolve();
     if (this.#saidDown || this.#stopped) return;
     this.#saidDown = true;
     this.#log.warning(

@@ -124,6 +124,8 @@ async function measure(
         'late p50 ms': report.p50!,
         'late p99 ms': report.p99!,
         'CPU %': Math.round(cpu * 10) / 10,
+        // On a busy machine the one figure that can be compared.
+        'CPU us/check': Math.round((cpu * 1e4) / ((report.checks! / report.milliseconds!) * 1000)),
         'RSS MB': Math.round(memory(pid)),
       },
     };

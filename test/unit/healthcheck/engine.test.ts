@@ -431,3 +431,72 @@ describe('pacing of checks', () => {
     await bench.stop();
   });
 });
+
+describe('settings of the health checker', () => {
+  it('runs notifies of servers that start up with rs_init_notifies', async () => {
+    const bench = new Bench(systemClock);
+    const configured = part([virtualServer('192.0.2.1', 80, [realServer('10.0.0.1', 80)])]);
+    configured.global.rsInitNotifies = true;
+    await bench.engine.apply(configured, false);
+    assert.deepEqual(bench.notify.lines, [
+      'RS [10.0.0.1]:tcp:80 [192.0.2.1]:tcp:80 UP',
+      'VS [192.0.2.1]:tcp:80 UP',
+    ]);
+    await bench.stop();
+  });
+
+  it('reports the end of servers and quorum with omega, and not without', async () => {
+    for (const omega of [true, false]) {
+      const bench = new Bench(systemClock);
+      await bench.engine.apply(
+        part([virtualServer('192.0.2.1', 80, [realServer('10.0.0.1', 80)], { omega })]),
+        false,
+      );
+      bench.notify.lines.length = 0;
+      await bench.engine.stop(true);
+      const expected = ['RS [10.0.0.1]:tcp:80 [192.0.2.1]:tcp:80 DOWN', 'VS [192.0.2.1]:tcp:80 DOWN'];
+      assert.deepEqual(bench.notify.lines, omega ? expected : []);
+      bench.reactor.close();
+    }
+  });
+
+  it('empties the table at the start with lvs_flush, but not what it left itself', async () => {
+    const configured = part([virtualServer('192.0.2.1', 80, [realServer('10.0.0.1', 80)])]);
+    configured.global.lvsFlush = true;
+    let bench = new Bench(systemClock);
+    await bench.engine.apply(configured, false);
+    await bench.director.settled();
+    assert.deepEqual(bench.driver.commands, [{ kind: 'flush' }]);
+    assert.equal(bench.driver.operations.length, 2);
+    const driver = new MemoryDriver();
+    driver.present = new Map(bench.director.applied);
+    await bench.stop();
+    bench = new Bench(systemClock, { driver });
+    await bench.engine.apply(configured, false);
+    await bench.director.settled();
+    assert.deepEqual([driver.commands, driver.operations], [[], []]);
+    await bench.stop();
+  });
+
+  it('dumps what each check found and when it last ran', async () => {
+    const { dumpText } = await import('../../../healthcheck/dump.js');
+    const server = await TcpPeer.start();
+    const bench = new Bench(systemClock);
+    await bench.engine.apply(
+      part([virtualServer('192.0.2.1', 80, [realServer('10.0.0.1', 80, { checkers: [tcp(server.port)] })])]),
+      false,
+    );
+    const check = `TCP_CHECK [127.0.0.1]:${server.port}`;
+    assert.match(dumpText('data', bench.engine, bench.director), /not run yet/);
+    await until(() => server.accepted > 2, 'checks');
+    const data = dumpText('data', bench.engine, bench.director);
+    assert.ok(data.includes('RS [10.0.0.1]:tcp:80'));
+    assert.match(data, new RegExp(`${check.replace(/[[\]]/g, '\\$&')}: up, last run [\\d.]+ s ago, success`));
+    const json = JSON.parse(dumpText('json', bench.engine, bench.director));
+    assert.equal(json.virtual_servers[0].real_servers[0].checks[0].check, check);
+    assert.ok(json.checks.started >= 2);
+    assert.match(dumpText('stats', bench.engine, bench.director), /lateness p50 = \d+ ms/);
+    await bench.stop();
+    await server.close();
+  });
+});
