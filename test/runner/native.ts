@@ -70,23 +70,23 @@ function programs(root: string, prefix: string): string[] {
 /** C unit tests and model tests: the programs build/native/test-*, without the fixture runner. */
 export async function runNativeTests(root: string, onLine: OnLine): Promise<Outcome> {
   // `make test` would run them by itself; building is all that is needed here, so that each result is counted once.
-  const broken = await make(root, 'test-build', onLine);
+  const broken = await make(root, 'test-programs', onLine);
   if (broken) return broken;
   const total = nothing();
   const found = programs(root, 'test-').filter((file) => basename(file) !== 'test-fixtures');
   for (const file of found) add(total, await runTestProgram(root, file, 240_000, onLine));
   if (found.length === 0)
-    add(total, single('C tests', { output: 'make test-build built no build/native/test-* program' }));
+    add(total, single('C tests', { output: 'make test-programs built no build/native/test-* program' }));
   return total;
 }
 
 /** Packet fixtures: bytes in, bytes out, counters, drop reason. */
 export async function runFixtures(root: string, onLine: OnLine): Promise<Outcome> {
-  const broken = await make(root, 'test-build', onLine);
+  const broken = await make(root, 'test-programs', onLine);
   if (broken) return broken;
   const [file] = programs(root, 'test-fixtures');
   if (!file)
-    return single('packet fixtures', { output: 'make test-build built no build/native/test-fixtures' });
+    return single('packet fixtures', { output: 'make test-programs built no build/native/test-fixtures' });
   return await runTestProgram(root, file, 120_000, onLine);
 }
 

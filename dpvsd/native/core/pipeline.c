@@ -258,13 +258,13 @@ static void on_related(const struct director *director, struct worker_view *view
 	    !next_hop_fine(director, view, p, path_of(director, view, c, direction, &path), output) ||
 	    !size_fine(director, view, p, path.mtu, output))
 		return;
-	count(view, c, direction, p->total);
 	if (c->forward == FORWARD_DR) {
 		translate_ttl(p);
 	} else if (translate_icmp_error(p, c, direction) < 0) {
 		packet_drop(p, DROP_L4_CHECKSUM);
 		return;
 	}
+	count(view, c, direction, p->total);
 	go(p, &path);
 }
 
