@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import koffi from 'koffi';
 
@@ -428,26 +428,36 @@ export function lockMemory(): number {
   return locked;
 }
 
-/** Nice value of this process, -20 (first) to 19. */
+/** Threads of this process: the kernel schedules each of them by itself. */
+function threads(): number[] {
+  return readdirSync('/proc/self/task').map(Number);
+}
+
+/** Nice value of all threads that this process has now, -20 (first) to 19. */
 export function setNice(priority: number): void {
-  checked(c.setpriority(0, 0, priority), 'setpriority');
+  for (const thread of threads()) checked(c.setpriority(0, thread, priority), 'setpriority');
 }
 
 const SCHED_RR = 2;
 const SCHED_RESET_ON_FORK = 0x40000000;
 
-/** Real-time round-robin scheduling of this thread, priority 1..99; children do not inherit it. */
+/**
+ * Real-time round-robin scheduling, priority 1..99, of all threads that this process has now: an event passes through several of
+ * them. Children do not inherit it.
+ */
 export function setRealtime(priority: number): void {
-  checked(c.setScheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, int32(priority)), 'sched_setscheduler');
+  for (const thread of threads()) {
+    checked(c.setScheduler(thread, SCHED_RR | SCHED_RESET_ON_FORK, int32(priority)), 'sched_setscheduler');
+  }
 }
 
-/** CPUs that this thread may use. */
+/** CPUs that the threads of this process may use. */
 export function setAffinity(cpus: number[]): void {
   const mask = Buffer.alloc(128);
   for (const cpu of cpus) {
     if (cpu >= 0 && cpu < 1024) mask[cpu >> 3] = mask[cpu >> 3]! | (1 << (cpu & 7));
   }
-  checked(c.setAffinity(0, mask.length, mask), 'sched_setaffinity');
+  for (const thread of threads()) checked(c.setAffinity(thread, mask.length, mask), 'sched_setaffinity');
 }
 
 const RLIMIT_RTTIME = 15;

@@ -1,5 +1,5 @@
 import type { Global } from '../keepalived/model/global.js';
-import type { VrrpScript, VrrpTrackFile, VrrpTrackProcess } from '../keepalived/model/vrrp.js';
+import type { Firewall, VrrpScript, VrrpTrackFile, VrrpTrackProcess } from '../keepalived/model/vrrp.js';
 import type { Notification } from './notifications.js';
 
 /**
@@ -13,6 +13,9 @@ export type CompanionOrder =
       scripts: VrrpScript[];
       files: VrrpTrackFile[];
       processes: VrrpTrackProcess[];
+      firewall: Firewall;
+      /** Addresses of instances in no-accept mode. */
+      refused: string[];
     }
   | {
       type: 'notify';

@@ -1,5 +1,7 @@
 import { createNotify, type Notify } from '../keepalived/notify/index.js';
 import { sidecarLog } from '../keepalived/sidecar.js';
+import { setNice } from '../lib/libc.js';
+import { AcceptFilter } from './accept-filter.js';
 import type { CompanionOrder, CompanionReport } from './companion-protocol.js';
 import { FileWatcher } from './file-watcher.js';
 import { ProcessWatcher } from './process-watcher.js';
@@ -18,12 +20,20 @@ function report(message: CompanionReport): void {
   if (process.connected) process.send?.(message, undefined, undefined, () => {});
 }
 
+// Inherited from the VRRP process; scripts must not take precedence over anybody.
+try {
+  setNice(0);
+} catch (error) {
+  log.debug(`cannot lower the priority of scripts: ${(error as Error).message}`);
+}
+
 const runner = new ScriptRunner(
   (script, timeout) => notify!.script(script, [], { timeout }),
   (name, success) => report({ type: 'script', name, success }),
   log,
 );
 const files = new FileWatcher((name, value) => report({ type: 'file', name, value }), log);
+const filter = new AcceptFilter(log);
 const processes = new ProcessWatcher((name, count) => report({ type: 'process', name, count }));
 
 process.on('message', (order: CompanionOrder) => {
@@ -34,6 +44,7 @@ process.on('message', (order: CompanionOrder) => {
       runner.configure(order.scripts);
       files.configure(order.files);
       processes.configure(order.processes);
+      filter.configure(order.firewall, order.refused);
       break;
     case 'notify': {
       const { scripts, fifo, mail } = order.notification;
@@ -64,6 +75,7 @@ async function end(): Promise<void> {
   files.close();
   processes.close();
   await work;
+  filter.close();
   await notify?.close();
   process.exit(0);
 }

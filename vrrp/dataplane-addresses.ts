@@ -8,6 +8,9 @@ import { type AddressSink, type PlacedAddress, placeKey } from './addresses.js';
 /** How the dataplane's tables tell our addresses from those of operators. */
 export const OWNER = 'vrrp';
 
+/** The dataplane announces an address at most this often by one order. */
+const MOST_REPEATS = 100;
+
 const scopeNames = new Map([
   [253, 'link'],
   [254, 'host'],
@@ -73,7 +76,7 @@ export class DataplaneAddresses implements AddressSink {
           const value: Announce = {
             address: parseIp(address.spec.address),
             device: address.interface,
-            repeat,
+            repeat: Math.min(repeat, MOST_REPEATS),
             intervalMs: Math.round(interval),
           };
           return { verb: Verb.VERB_EDIT, object: { $case: 'announce', value } };

@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { VrrpPart } from '../keepalived/model/index.js';
-import type { VirtualAddress, VrrpInstance, VrrpModel } from '../keepalived/model/vrrp.js';
+import type { VirtualAddress, VrrpGlobals, VrrpInstance, VrrpModel } from '../keepalived/model/vrrp.js';
 import { formatIp, parseIp } from '../lib/ip.js';
 import type { Log } from '../lib/log.js';
 import { NetlinkSocket } from '../lib/netlink/socket.js';
@@ -54,16 +54,19 @@ export class Director {
   #started = false;
   #stopping = false;
 
-  /** @param controlSocket dpvsd's; absent: as the environment says */
-  constructor(log: Log, controlSocket?: string) {
+  /**
+   * @param globals sizes of the netlink sockets' buffers
+   * @param controlSocket dpvsd's; absent: as the environment says
+   */
+  constructor(log: Log, globals: VrrpGlobals, controlSocket?: string) {
     this.#log = log;
     this.#controlSocket = controlSocket;
     this.poller = new Poller((error) => {
       log.error(`internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
     });
     this.poller.onLate = (lateness) => this.lateness.record(lateness);
-    this.#netlink = new NetlinkSocket();
-    this.interfaces = new Interfaces(this.poller, this.#netlink, log);
+    this.#netlink = new NetlinkSocket(undefined, globals.netlinkCommandBuffer);
+    this.interfaces = new Interfaces(this.poller, this.#netlink, log, globals.netlinkMonitorBuffer);
     this.interfaces.onChange = (names) => this.#interfacesChanged(names);
     this.#transport = new Transport(this.poller);
     this.announcer = new Announcer(this.poller, this.interfaces, log);
@@ -108,7 +111,15 @@ export class Director {
       scripts: model.scripts.filter(({ name }) => tracked.scripts.has(name)),
       files: model.trackFiles.filter(({ name }) => tracked.files.has(name)),
       processes: model.trackProcesses.filter(({ name }) => tracked.processes.has(name)),
+      firewall: globals.firewall,
+      refused: model.instances
+        .filter(
+          ({ accept, priority, dpdkInterface }) => !accept && priority !== 255 && dpdkInterface === undefined,
+        )
+        .flatMap(({ virtualAddresses, excludedAddresses }) => [...virtualAddresses, ...excludedAddresses])
+        .map(({ address }) => address),
     });
+    if (globals.disableLocalIgmp) this.#sysctl('net/ipv4/igmp_link_local_mcast_reports', '0');
     this.#static.configure(model);
     this.#followModel();
     this.#static.follow((name) => this.#instanceUp(name));
@@ -211,10 +222,14 @@ export class Director {
 
   #promote(instance: VrrpInstance): void {
     if (!instance.promoteSecondaries || instance.interface === undefined) return;
+    this.#sysctl(`net/ipv4/conf/${instance.interface}/promote_secondaries`, '1');
+  }
+
+  #sysctl(name: string, value: string): void {
     try {
-      writeFileSync(`/proc/sys/net/ipv4/conf/${instance.interface}/promote_secondaries`, '1');
+      writeFileSync(`/proc/sys/${name}`, value);
     } catch (error) {
-      this.#log.warning(`(${instance.name}) cannot set promote_secondaries: ${(error as Error).message}`);
+      this.#log.warning(`cannot set ${name.replaceAll('/', '.')} to ${value}: ${(error as Error).message}`);
     }
   }
 

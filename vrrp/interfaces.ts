@@ -181,11 +181,15 @@ export function primaryAddress(
   family: 'ipv4' | 'ipv6',
   virtual: (address: string) => boolean,
 ): Uint8Array | undefined {
-  for (const { address, scope } of one.addresses.values()) {
+  let fallback: Uint8Array | undefined;
+  for (const { address, scope, protocol } of one.addresses.values()) {
     const fits = family === 'ipv4' ? address.length === 4 : address.length === 16 && scope === SCOPE_LINK;
-    if (fits && !virtual(formatIp(address))) return address;
+    if (!fits) continue;
+    if (!virtual(formatIp(address))) return address;
+    // An owner's own address is virtual as well; it is there without our doing.
+    if (!protocol) fallback ??= address;
   }
-  return undefined;
+  return fallback;
 }
 
 function keyOf({ address, prefixLength }: InterfaceAddress): string {

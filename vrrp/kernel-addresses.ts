@@ -1,3 +1,4 @@
+import { release } from 'node:os';
 import type { VirtualAddress } from '../keepalived/model/vrrp.js';
 import { formatIp, parseIp } from '../lib/ip.js';
 import type { Log } from '../lib/log.js';
@@ -12,19 +13,30 @@ import {
   type InterfaceAddress,
 } from '../lib/netlink/address.js';
 import type { NetlinkSocket } from '../lib/netlink/socket.js';
-import type { AddressSink, PlacedAddress } from './addresses.js';
+import { type AddressSink, type PlacedAddress, placeKey } from './addresses.js';
 import type { Announcer } from './announcer.js';
 import type { Interfaces } from './interfaces.js';
 
 /** Marks addresses and routes as put there by a keepalived (rt_protos). */
 export const PROTOCOL_KEEPALIVED = 18;
 
-/** Virtual addresses on the kernel's interfaces. */
+/** Kernels from 5.18 on remember who put an address in place (IFA_PROTO). */
+const marksKept = (() => {
+  const [major = 0, minor = 0] = release().split('.').map(Number);
+  return major > 5 || (major === 5 && minor >= 18);
+})();
+
+/**
+ * Virtual addresses on the kernel's interfaces. An address that was there before, put by somebody else (an owner's own address),
+ * is left as it is, also when the mastership ends.
+ */
 export class KernelAddresses implements AddressSink {
   readonly #netlink: NetlinkSocket;
   readonly #interfaces: Interfaces;
   readonly #announcer: Announcer;
   readonly #log: Log;
+  /** Addresses that belong to somebody else. */
+  readonly #foreign = new Set<string>();
 
   constructor(netlink: NetlinkSocket, interfaces: Interfaces, announcer: Announcer, log: Log) {
     this.#netlink = netlink;
@@ -34,6 +46,11 @@ export class KernelAddresses implements AddressSink {
   }
 
   add(addresses: readonly PlacedAddress[]): void {
+    for (const address of addresses) {
+      const present = marksKept && this.#present(address);
+      if (present && present.protocol !== PROTOCOL_KEEPALIVED) this.#foreign.add(placeKey(address));
+      else this.#foreign.delete(placeKey(address));
+    }
     const known = this.#resolve(addresses, true);
     const errors = this.#netlink.batch(known.map(({ address }) => addAddressRequest(address)));
     for (const [i, error] of errors.entries()) {
@@ -60,13 +77,16 @@ export class KernelAddresses implements AddressSink {
   }
 
   leftBehind(addresses: readonly PlacedAddress[]): PlacedAddress[] {
-    return addresses.filter(({ interface: name, spec }) => {
-      const address = formatIp(parseIp(spec.address));
-      const prefixLength = spec.peer?.prefixLength ?? spec.prefixLength;
-      const present = this.#interfaces.get(name)?.addresses.get(`${address}/${prefixLength}`);
-      // Kernels before 5.18 keep no mark: what is configured as ours is taken for ours then.
-      return present && (!present.protocol || present.protocol === PROTOCOL_KEEPALIVED);
+    return addresses.filter((placed) => {
+      const present = this.#present(placed);
+      // Without marks what is configured as ours is taken for ours.
+      return present && (!marksKept || present.protocol === PROTOCOL_KEEPALIVED);
     });
+  }
+
+  #present({ interface: name, spec }: PlacedAddress): InterfaceAddress | undefined {
+    const prefixLength = spec.peer?.prefixLength ?? spec.prefixLength;
+    return this.#interfaces.get(name)?.addresses.get(`${formatIp(parseIp(spec.address))}/${prefixLength}`);
   }
 
   flush(): Promise<void> {
@@ -81,6 +101,7 @@ export class KernelAddresses implements AddressSink {
   ): { placed: PlacedAddress; address: InterfaceAddress }[] {
     const known: { placed: PlacedAddress; address: InterfaceAddress }[] = [];
     for (const placed of addresses) {
+      if (this.#foreign.has(placeKey(placed))) continue;
       const one = this.#interfaces.get(placed.interface);
       if (one) known.push({ placed, address: interfaceAddress(placed.spec, one.link.index) });
       else if (complain) this.#log.error(`cannot add address ${describe(placed)}: no such interface`);

@@ -24,11 +24,13 @@ let director: Director | undefined;
 runSidecar<VrrpPart>(
   {
     name: 'vrrp',
-    onModel: (part) => {
-      if (!director) tune(part.vrrp.globals, log);
+    onModel: async (part) => {
       if (!director) {
-        director = new Director(log);
+        director = new Director(log, part.vrrp.globals);
         director.onState = (name, master) => publish({ topic: 'vrrp', name, master });
+        // The threads that wait for packets exist from the loop's first turn on; then all of them get their priority.
+        await new Promise((resolve) => director!.poller.after(1, () => resolve(undefined)));
+        tune(part.vrrp.globals, log);
       }
       director.apply(part);
     },

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { formatIp } from '../../../lib/ip.js';
 import { skipBecause } from '../../runner/skip.js';
+import { FakeDpvsd } from '../../unit/dpvsd/fake-dpvsd.js';
 import { instanceText, type Kind, type Node, Pair, pause, program, run, until, whyNoPair } from './pair.js';
 
 const fast = ['state BACKUP', 'version 3', 'advert_int 0.1'];
@@ -446,6 +449,168 @@ describe('VRRP process', function () {
         `      1,001 addresses in place after ${took.toFixed(1)} ms; ip -batch ${bare.toFixed(1)} ms`,
       );
       assert.ok(took < Math.max(100, 2 * bare), `${took} ms`);
+    }));
+
+  it('an owner whose address is the host’s own leaves it in place', () =>
+    withPair(async (pair) => {
+      const text = (priority: number) =>
+        instanceText({ name: 'VI', id: 38, priority, addresses: ['10.55.0.1/24'], lines: [...fast] });
+      pair.b.start('ours', text(100));
+      await until(
+        () => pair.b.log,
+        () => pair.b.has('10.55.0.1'),
+      );
+      pair.a.start('ours', text(255));
+      await until(
+        () => pair.b.log,
+        () => !pair.b.has('10.55.0.1'),
+      );
+      assert.match(pair.a.log, /Entering MASTER STATE/);
+      await pair.a.stop();
+      assert.ok(pair.a.has('10.55.0.1'));
+    }));
+
+  it('addresses of the dataplane: announced from there, put back after its restart, FAULT without it', () =>
+    withPair(async (pair) => {
+      const dpvsd = await FakeDpvsd.start();
+      try {
+        const text = (priority: number) =>
+          instanceText({
+            name: 'VI',
+            id: 39,
+            priority,
+            addresses: ['10.55.0.139'],
+            lines: [...fast, 'dpdk_interface dpdk0'],
+          });
+        const present = () => [...dpvsd.tables.addresses.values()].map(({ address }) => formatIp(address));
+        pair.a.start('ours', text(150), { DPVS_IPC_FILE: dpvsd.path });
+        await until(
+          () => pair.a.log,
+          () => present().includes('10.55.0.139'),
+        );
+        assert.ok(!pair.a.has('10.55.0.139'), 'the kernel has none of it');
+        // The other node's dataplane is not there at all.
+        pair.b.start('ours', text(100), { DPVS_IPC_FILE: join(pair.directory, 'nobody') });
+        await until(
+          () => pair.b.log,
+          () => pair.b.log.includes('Entering FAULT STATE'),
+        );
+        await dpvsd.die();
+        await until(
+          () => pair.a.log,
+          () => pair.a.log.includes('Entering FAULT STATE'),
+        );
+        dpvsd.reboot();
+        await dpvsd.listen();
+        await until(
+          () => pair.a.log,
+          () => present().includes('10.55.0.139'),
+        );
+        await pair.a.stop();
+        assert.deepEqual(present(), []);
+      } finally {
+        await dpvsd.stop();
+      }
+    }));
+
+  it('no_accept: a master that does not own its address answers nobody, and the rules go with it', () =>
+    withPair(async (pair) => {
+      const ping = (address: string, wait = '1') =>
+        spawnSync('ip', ['netns', 'exec', pair.c.namespace, 'ping', '-c', '1', '-W', wait, address]).status;
+      const text = (lines: string[]) =>
+        instanceText({
+          name: 'FOUR',
+          id: 35,
+          priority: 100,
+          addresses: ['10.55.0.135'],
+          lines: [...fast, ...lines],
+        }) +
+        instanceText({
+          name: 'SIX',
+          id: 36,
+          priority: 100,
+          addresses: ['fe80::55:36'],
+          lines: [...fast, ...lines],
+        });
+      pair.a.start('ours', text(['no_accept']));
+      await until(
+        () => pair.a.log,
+        () => pair.a.has('10.55.0.135') && pair.a.has('fe80::55:36'),
+      );
+      await until('the rules hold', () => ping('10.55.0.135') === 1);
+      await until('the rules hold', () => ping('fe80::55:36%eth0') === 1);
+      assert.equal(ping('10.55.0.1', '5'), 0);
+      pair.a.reload(text(['accept']));
+      await until('a reload opens them', () => ping('10.55.0.135') === 0 && ping('fe80::55:36%eth0') === 0);
+      pair.a.reload(text(['no_accept']));
+      await until('a reload closes them', () => ping('10.55.0.135') === 1);
+      await pair.a.stop();
+      for (const program of ['iptables', 'ip6tables']) {
+        const rules = run('ip', 'netns', 'exec', pair.a.namespace, program, '-S', 'INPUT');
+        assert.equal(rules.trim(), '-P INPUT ACCEPT');
+      }
+    }));
+
+  it('routes and rules come with the mastership and go with it; static items stay', () =>
+    withPair(async (pair) => {
+      const text = (priority: number) => `static_ipaddress {
+  10.99.0.1/32 dev eth1
+}
+static_routes {
+  10.98.0.0/24 via 10.56.0.99 dev eth1
+}
+static_rules {
+  from 10.98.0.0/24 table 98 preference 9800
+}
+${instanceText({
+  name: 'VI',
+  id: 37,
+  priority,
+  addresses: ['10.55.0.137/24'],
+  lines: [
+    ...fast,
+    'virtual_routes {',
+    '10.97.0.0/24 via 10.55.0.99 dev eth0 metric 7 mtu 1400',
+    'blackhole 10.96.0.0/24 table 97',
+    'fd97::/64 via fe80::99 dev eth0',
+    '10.95.0.0/24 nexthop via 10.55.0.99 dev eth0 weight 2 nexthop via 10.56.0.99 dev eth1 weight 3',
+    '}',
+    'virtual_rules {',
+    'from 10.55.0.137 table 97 preference 9700',
+    'fwmark 5/7 iif eth0 blackhole preference 9701',
+    '}',
+  ],
+})}`;
+      const shown = () =>
+        ['route show table all proto 18', 'rule show', '-6 route show proto 18']
+          .map((words) => pair.a.ip(...words.split(' ')))
+          .join('');
+      pair.a.start('ours', text(150));
+      await until(
+        () => pair.a.log,
+        () => pair.a.has('10.55.0.137'),
+      );
+      const wanted = [
+        /10\.97\.0\.0\/24 via 10\.55\.0\.99 dev eth0 .*metric 7 mtu 1400/,
+        /blackhole 10\.96\.0\.0\/24 table 97/,
+        /fd97::\/64 via fe80::99 dev eth0/,
+        /10\.95\.0\.0\/24.*\n.*nexthop via 10\.55\.0\.99 dev eth0 weight 2.*\n.*nexthop via 10\.56\.0\.99 dev eth1 weight 3/,
+        /9700:\tfrom 10\.55\.0\.137 lookup 97/,
+        /9701:\tfrom all fwmark 0x5\/0x7 iif eth0 blackhole/,
+      ];
+      const lasting = [
+        /10\.98\.0\.0\/24 via 10\.56\.0\.99 dev eth1/,
+        /9800:\tfrom 10\.98\.0\.0\/24 lookup 98/,
+      ];
+      for (const line of [...wanted, ...lasting]) assert.match(shown(), line);
+      assert.ok(pair.a.has('10.99.0.1'));
+      pair.b.start('ours', text(200));
+      await settled(pair, pair.b, '10.55.0.137');
+      for (const line of wanted) assert.doesNotMatch(shown(), line);
+      for (const line of lasting) assert.match(shown(), line);
+      await pair.a.stop();
+      for (const line of lasting) assert.doesNotMatch(shown(), line);
+      assert.ok(!pair.a.has('10.99.0.1'));
     }));
 
   it('dumps what keepalived dumps: words, fields and numbers', () =>

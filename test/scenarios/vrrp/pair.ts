@@ -126,7 +126,7 @@ export class Node {
   }
 
   /** Starts VRRP with this configuration; the text is the same for both programs. */
-  start(kind: Kind, configuration: string): void {
+  start(kind: Kind, configuration: string, environment: Record<string, string> = {}): void {
     const file = join(this.directory, 'keepalived.conf');
     writeFileSync(file, configuration);
     this.#exited = false;
@@ -138,7 +138,7 @@ export class Node {
     ];
     const child = spawn('ip', ['netns', 'exec', this.namespace, ...command], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, TMPDIR: this.directory },
+      env: { ...process.env, ...environment, TMPDIR: this.directory },
     });
     const collect = (data: Buffer) => {
       this.#log += data.toString();
