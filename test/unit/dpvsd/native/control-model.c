@@ -707,15 +707,25 @@ static void network_objects_are_restored_as_they_were(void)
 	APPLY_OK();
 	dump_all(&model, &before);
 	op_address(&ops, VERB_PUT, "10.3.0.1", 16, "dpdk0");
+	op_route(&ops, VERB_PUT, "10.4.0.0", 16, "10.3.0.4", "dpdk0")->mtu = 1300;
+	op_neighbour(&ops, VERB_PUT, "10.3.0.9", "dpdk0", 7);
 	op_address(&ops, VERB_DELETE, "10.3.0.1", 0, "dpdk0");
 	op_flush(&ops, DPVSHA__FLUSH__WHAT__ROUTES, NULL, "");
 	op_flush(&ops, DPVSHA__FLUSH__WHAT__NEIGHBOURS, NULL, "dpdk0");
 	op_flush(&ops, DPVSHA__FLUSH__WHAT__ADDRESSES, NULL, "");
 	op_route(&ops, VERB_DELETE, "10.4.0.0", 16, NULL, "");
-	APPLY_FAILS("not-found", 5);
+	APPLY_FAILS("not-found", 7);
 	dump_all(&model, &after);
 	if (strcmp(before.bytes, after.bytes) != 0)
 		printf("--- before\n%s--- after\n%s", before.bytes, after.bytes);
+	CHECK(strcmp(before.bytes, after.bytes) == 0);
+	/* And a change alone, without anything that hides it. */
+	op_route(&ops, VERB_EDIT, "10.4.0.0", 16, "10.3.0.4", "dpdk0")->mtu = 1300;
+	op_neighbour(&ops, VERB_EDIT, "10.3.0.9", "dpdk0", 7);
+	op_address(&ops, VERB_EDIT, "10.3.0.1", 20, "dpdk0");
+	op_route(&ops, VERB_ADD, "10.4.0.0", 16, "10.3.0.4", "dpdk0");
+	APPLY_FAILS("exists", 3);
+	dump_all(&model, &after);
 	CHECK(strcmp(before.bytes, after.bytes) == 0);
 	op_flush(&ops, DPVSHA__FLUSH__WHAT__ROUTES, NULL, "");
 	op_flush(&ops, DPVSHA__FLUSH__WHAT__NEIGHBOURS, NULL, "");
@@ -1225,6 +1235,114 @@ static void tables_may_change_while_they_are_listed(void)
 	end(fake);
 }
 
+/* The service whose servers are being listed goes: the next one is listed from its head. */
+static void a_service_goes_while_it_is_listed(void)
+{
+	struct fake *fake = begin();
+	Dpvsha__Get get = DPVSHA__GET__INIT;
+	struct stream stream;
+	struct arena arena;
+	struct rows rows;
+	char address[32];
+	uint32_t services = 0, servers_of_second = 0;
+
+	for (int v = 1; v <= 2; v++) {
+		snprintf(address, sizeof(address), "10.9.0.%d", v);
+		Dpvsha__ServiceKey *key = key_of(&ops, PROTO_TCP, address, 80);
+
+		op_service(&ops, VERB_ADD, key, "rr");
+		for (int r = 1; r <= 250; r++) {
+			snprintf(address, sizeof(address), "10.8.%d.%d", v, r);
+			op_server(&ops, VERB_ADD, key, address, 80, FORWARD_DR, 1);
+		}
+	}
+	APPLY_OK();
+	arena_init(&arena, 16 << 20);
+	CHECK_EQ(stream_begin(&stream, &model, &get, &error), 0);
+	for (int piece = 0; !stream.done; piece++) {
+		arena_reset(&arena);
+		rows = (struct rows){.arena = &arena, .model = &model};
+		stream_next(&stream, &rows);
+		for (size_t i = 0; i < rows.count; i++) {
+			services += rows.row[i]->row_case == DPVSHA__ROW__ROW_SERVICE;
+			if (rows.row[i]->row_case == DPVSHA__ROW__ROW_SERVER)
+				servers_of_second += rows.row[i]->server->server->address.data[2] == 2;
+		}
+		if (piece == 0) {
+			op_service(&ops, VERB_DELETE, web(), "");
+			APPLY_OK();
+		}
+	}
+	CHECK_EQ(services, 2);
+	CHECK_EQ(servers_of_second, 250);
+	arena_end(&arena);
+	end(fake);
+}
+
+/* Orders with holes, and undoing in reverse: against a plain array. */
+static void orders(void)
+{
+	for (int round = 0; round < 200; round++) {
+		struct ordered ordered = {0};
+		static int items[100000];
+		static bool there[100000];
+		struct {
+			uint64_t sequence;
+			bool inserted;
+		} done[64];
+		uint64_t next = 0;
+
+		memset(there, 0, sizeof(there));
+		for (int batch = 0; batch < 40; batch++) {
+			int steps = (int)(check_random() % 60);
+			bool undo = check_random() % 2;
+
+			for (int i = 0; i < steps; i++) {
+				uint64_t at = next ? 1 + check_random() % next : 0;
+
+				if (at && there[at] && check_random() % 2) {
+					ordered_remove(&ordered, at);
+					there[at] = false;
+					done[i].sequence = at;
+					done[i].inserted = false;
+				} else {
+					CHECK_EQ(ordered_reserve(&ordered, 1), 0);
+					next++;
+					ordered_insert(&ordered, next, &items[next]);
+					there[next] = true;
+					done[i].sequence = next;
+					done[i].inserted = true;
+				}
+				CHECK(ordered.used <= ordered.room);
+			}
+			while (undo && steps-- > 0) {
+				if (done[steps].inserted)
+					ordered_remove(&ordered, done[steps].sequence);
+				else
+					ordered_insert(&ordered, done[steps].sequence,
+						       &items[done[steps].sequence]);
+				there[done[steps].sequence] = !done[steps].inserted;
+				CHECK(ordered.used <= ordered.room);
+			}
+			uint64_t cursor = 0, wanted = 0;
+			int *item;
+			uint32_t count = 0;
+
+			while ((item = ordered_next(&ordered, &cursor))) {
+				for (wanted++; wanted <= next && !there[wanted]; wanted++)
+					;
+				CHECK_EQ(cursor, wanted);
+				CHECK(item == &items[wanted]);
+				count++;
+			}
+			CHECK_EQ(count, ordered.count);
+			for (wanted++; wanted <= next; wanted++)
+				CHECK(!there[wanted]);
+		}
+		ordered_end(&ordered);
+	}
+}
+
 static void every_table_lists(void)
 {
 	struct fake *fake = begin();
@@ -1317,6 +1435,8 @@ int main(void)
 	RUN(thresholds_take_effect_when_they_change);
 	RUN(one_weight_costs_one_schedule);
 	RUN(tables_may_change_while_they_are_listed);
+	RUN(a_service_goes_while_it_is_listed);
+	RUN(orders);
 	RUN(every_table_lists);
 	RUN(ten_thousand_services);
 	ops_end(&ops);
