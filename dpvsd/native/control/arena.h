@@ -11,7 +11,7 @@ struct arena_chunk;
 
 struct arena {
 	struct arena_chunk *chunks; /* the latest first */
-	size_t used;		    /* of the latest */
+	size_t used; /* of the latest */
 	size_t total, limit;
 	ProtobufCAllocator allocator; /* of this arena, for protobuf-c */
 };

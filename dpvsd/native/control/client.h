@@ -16,14 +16,14 @@ struct client {
 	bool is_ready; /* in the list of those that have work to be done */
 	int fd;
 	uint32_t watched; /* epoll events */
-	char name[48];	  /* from its hello, for the log */
+	char name[48]; /* from its hello, for the log */
 	bool greeted;
-	bool at_end;  /* it will send nothing more */
+	bool at_end; /* it will send nothing more */
 	bool leaving; /* closed as soon as its output is gone */
-	bool broken;  /* closed at once */
+	bool broken; /* closed at once */
 	struct buffer in, out;
 	uint64_t unfinished_ms; /* since when a message, or the hello, is awaited; 0: none is */
-	uint64_t unread_ms;	/* since when output waits without any of it being read; 0: none does */
+	uint64_t unread_ms; /* since when output waits without any of it being read; 0: none does */
 	bool streaming;
 	uint64_t request; /* id of the Get that is being answered */
 	struct stream stream;

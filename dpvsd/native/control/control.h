@@ -34,7 +34,7 @@ struct link_info {
 	bool full_duplex, autonegotiation, promiscuous, allmulticast, forward2kni, lldp;
 	char driver[NAME_SIZE];
 	char bus[80];
-	char twin[NAME_SIZE];	   /* kernel twin, empty: none */
+	char twin[NAME_SIZE]; /* kernel twin, empty: none */
 	char twin_kind[NAME_SIZE]; /* tap virtio-user */
 	uint32_t offloads;
 	char offload[16][24]; /* OF_RX_IP_CSUM ... */
@@ -122,9 +122,9 @@ struct control_host {
 struct control_options {
 	const char *path; /* of the socket */
 	const char *version;
-	uint64_t started;	    /* Unix time */
+	uint64_t started; /* Unix time */
 	uint32_t stalled_client_ms; /* a client that reads nothing for so long is dropped; 0: 60 s */
-	uint32_t half_message_ms;   /* a message, or the hello, must be whole after so long; 0: 10 s */
+	uint32_t half_message_ms; /* a message, or the hello, must be whole after so long; 0: 10 s */
 	uint32_t output_bytes; /* per client that may wait to be read, before its requests wait; 0: 256 kB */
 };
 

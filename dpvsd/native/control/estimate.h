@@ -15,9 +15,9 @@ struct traffic {
 };
 
 struct estimator {
-	struct traffic last;	 /* counters at `at_ms` */
+	struct traffic last; /* counters at `at_ms` */
 	struct traffic rate1024; /* per second, times 1024 */
-	uint64_t at_ms;		 /* 0: never */
+	uint64_t at_ms; /* 0: never */
 };
 
 static inline uint64_t *traffic_field(struct traffic *traffic, unsigned int field)

@@ -92,8 +92,8 @@ int list_apply(struct model *model, int verb, const Dpvsha__ListEntry *in, struc
 	name.service = service;
 	name.kind = (uint8_t)in->kind;
 	/* 0 with an address is the whole address; 0.0.0.0 and :: with 0 are everybody. */
-	name.network.prefix =
-	    (uint8_t)(in->prefix || ip_is_zero(&name.network.address) ? in->prefix : ip_bits(family));
+	name.network.prefix = (uint8_t)(in->prefix || ip_is_zero(&name.network.address) ? in->prefix
+											: ip_bits(family));
 	ip_mask(&name.network.address, name.network.prefix);
 	entry = pointer_table_find(&model->entry_by_key, entry_hash(&name), &name, is_entry);
 	there = entry && entry->item.live;

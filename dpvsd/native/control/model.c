@@ -162,8 +162,8 @@ static void *one_more(void **array, size_t *count, size_t *room, size_t size)
 struct undo *batch_undo(struct model *model, struct error *error)
 {
 	struct batch *batch = &model->batch;
-	struct undo *undo =
-	    one_more((void **)&batch->undo, &batch->undo_count, &batch->undo_room, sizeof(*undo));
+	struct undo *undo = one_more((void **)&batch->undo, &batch->undo_count, &batch->undo_room,
+				     sizeof(*undo));
 
 	if (!undo)
 		error_memory(error);
@@ -370,8 +370,8 @@ static void estimate(struct model *model)
 		budget--;
 	}
 	while (model->estimate_cursor == 0 && budget > 0) {
-		struct model_service *service =
-		    ordered_next(&model->services, &model->estimate_service_cursor);
+		struct model_service *service = ordered_next(&model->services,
+							     &model->estimate_service_cursor);
 
 		if (!service) {
 			model->estimate_service_cursor = 0;

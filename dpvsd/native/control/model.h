@@ -31,9 +31,9 @@ struct item {
 	uint8_t kind; /* enum item_kind */
 	bool live;
 	bool published;
-	bool touched;		   /* in this batch */
-	uint32_t graces;	   /* RCU grace periods that have to pass before it may be retired */
-	uint64_t sequence;	   /* of its addition */
+	bool touched; /* in this batch */
+	uint32_t graces; /* RCU grace periods that have to pass before it may be retired */
+	uint64_t sequence; /* of its addition */
 	struct item *touched_next; /* in the batch's list */
 };
 
@@ -91,13 +91,13 @@ struct model_server {
 	struct item item;
 	struct server *shared;
 	struct service_key service_key; /* names its service also when that is gone */
-	struct model_service *service;	/* NULL: gone */
+	struct model_service *service; /* NULL: gone */
 	struct server_config config;
 	bool lingering; /* in model->lingering ... */
 	uint64_t linger_sequence;
 	struct model_service *lingering_in; /* ... and in that of this service, if it is still there */
-	struct traffic base;		   /* its counters when it came to its service, or at the last zero */
-	struct traffic begun;		   /* its counters when it came to its service ... */
+	struct traffic base; /* its counters when it came to its service, or at the last zero */
+	struct traffic begun; /* its counters when it came to its service ... */
 	struct model_service *counted_for; /* ... which is this one; only compared */
 	struct estimator estimator;
 	struct nat_endpoint *nat; /* NULL: it never was a NAT server */
@@ -121,9 +121,9 @@ struct nat_endpoint {
 /* A local address and all that use it. */
 struct model_local {
 	struct local_address *shared;
-	uint32_t users;	 /* live bindings */
+	uint32_t users; /* live bindings */
 	uint32_t graces; /* before it may be retired */
-	bool published;	 /* in the local table */
+	bool published; /* in the local table */
 	bool touched;
 	struct model_local *touched_next;
 	uint64_t sequence;
@@ -235,9 +235,9 @@ struct batch {
 	struct item *touched;
 	struct model_local *touched_locals;
 	struct nat_endpoint *dirty_nat;
-	bool changed;	    /* anything at all */
+	bool changed; /* anything at all */
 	uint32_t operation; /* the index of the one that is applied now */
-	uint64_t serial;    /* of batches */
+	uint64_t serial; /* of batches */
 	bool zero_all;
 	uint32_t flushes; /* of everything */
 	uint32_t flows;

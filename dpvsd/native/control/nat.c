@@ -25,8 +25,8 @@ int server_link_nat(struct model *model, struct model_server *server)
 				   .port = server->shared->port,
 				   .protocol = server->service_key.protocol,
 				   .family = server->shared->family};
-	struct nat_endpoint *nat =
-	    pointer_table_find(&model->nat_by_endpoint, endpoint_hash(&key), &key, is_endpoint);
+	struct nat_endpoint *nat = pointer_table_find(&model->nat_by_endpoint, endpoint_hash(&key), &key,
+						      is_endpoint);
 	void *old;
 
 	if (!nat) {

@@ -285,8 +285,8 @@ int announce_apply(struct model *model, int verb, const Dpvsha__Announce *in, st
 				 "an announcement is neither added nor deleted");
 	if (read_address(&in->address, "address to announce", &family, &address, error) < 0)
 		return -1;
-	port =
-	    in->device[0] ? read_device(model, in->device, error) : network_port_of(model, family, &address);
+	port = in->device[0] ? read_device(model, in->device, error)
+			     : network_port_of(model, family, &address);
 	if (in->device[0] && port < 0)
 		return -1;
 	struct address found;

@@ -635,8 +635,8 @@ static void retire_locals(struct model *model)
 		publish(model->director->locals, table);
 		rcu_free(old, free_local_table);
 		for (uint32_t i = 0; i < leaving; i++) {
-			struct model_local *local =
-			    model_local_find(model, (enum family)left[i]->family, &left[i]->address);
+			struct model_local *local = model_local_find(model, (enum family)left[i]->family,
+								     &left[i]->address);
 
 			network_drop_address(model, left[i]);
 			model_local_free(model, local);

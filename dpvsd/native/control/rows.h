@@ -18,7 +18,7 @@ struct stream {
 	int port; /* of the device, -1: any, -2: there is no such device */
 	bool per_worker;
 	uint32_t worker; /* number + 1, 0: all */
-	uint32_t limit;	 /* rows, 0: all */
+	uint32_t limit; /* rows, 0: all */
 	char owner[TEXT_SIZE];
 	struct {
 		uint8_t protocol;
@@ -29,8 +29,8 @@ struct stream {
 	/* Where it is; each table uses them as it needs. */
 	uint64_t at, inner;
 	uint32_t phase;
-	bool inside;   /* a service */
-	bool second;   /* of its two lists */
+	bool inside; /* a service */
+	bool second; /* of its two lists */
 	uint32_t rows; /* that were listed */
 	bool done;
 };

@@ -51,8 +51,8 @@ static void address_row(struct rows *rows, const struct address *address)
 void rows_addresses(struct stream *stream, struct rows *rows)
 {
 	struct address piece[PIECE];
-	size_t count =
-	    net_addresses_list(rows->model->net, &stream->at, piece, RTE_MIN((size_t)PIECE, rows->room));
+	size_t count = net_addresses_list(rows->model->net, &stream->at, piece,
+					  RTE_MIN((size_t)PIECE, rows->room));
 
 	for (size_t i = 0; i < count; i++)
 		if (is_here(stream, piece[i].port) &&
@@ -91,8 +91,8 @@ static void route_row(struct rows *rows, const struct route *route)
 void rows_routes(struct stream *stream, struct rows *rows)
 {
 	struct route piece[PIECE];
-	size_t count =
-	    net_routes_list(rows->model->net, &stream->at, piece, RTE_MIN((size_t)PIECE, rows->room));
+	size_t count = net_routes_list(rows->model->net, &stream->at, piece,
+				       RTE_MIN((size_t)PIECE, rows->room));
 
 	for (size_t i = 0; i < count; i++)
 		if (is_here(stream, piece[i].port))
@@ -104,8 +104,8 @@ void rows_neighbours(struct stream *stream, struct rows *rows)
 {
 	static const Dpvsha__Neighbour empty = DPVSHA__NEIGHBOUR__INIT;
 	struct neighbour_entry piece[PIECE];
-	size_t count =
-	    net_neighbours_list(rows->model->net, &stream->at, piece, RTE_MIN((size_t)PIECE, rows->room));
+	size_t count = net_neighbours_list(rows->model->net, &stream->at, piece,
+					   RTE_MIN((size_t)PIECE, rows->room));
 
 	for (size_t i = 0; i < count; i++) {
 		Dpvsha__Neighbour *row;

@@ -150,8 +150,8 @@ static struct model_service *current_service(struct stream *stream, struct rows 
 	uint64_t at = stream->at;
 
 	if (stream->has_service) {
-		service =
-		    stream->phase == 0 || stream->inside ? model_service_find(model, &stream->service) : NULL;
+		service = stream->phase == 0 || stream->inside ? model_service_find(model, &stream->service)
+							       : NULL;
 		if (service && stream->inside && service->item.sequence != stream->at)
 			service = NULL;
 		stream->phase = 1;
@@ -300,8 +300,8 @@ void rows_lists(struct stream *stream, struct rows *rows)
 			if (!row)
 				return;
 			row->service = row_service_key(rows, &service->shared->key);
-			row->kind =
-			    entry->kind ? DPVSHA__LIST_KIND__LIST_ALLOW : DPVSHA__LIST_KIND__LIST_DENY;
+			row->kind = entry->kind ? DPVSHA__LIST_KIND__LIST_ALLOW
+						: DPVSHA__LIST_KIND__LIST_DENY;
 			row->address = row_address(rows, (enum family)service->shared->key.family,
 						   &entry->network.address);
 			row->prefix = entry->network.prefix;

@@ -131,8 +131,8 @@ static void template_row(struct stream *stream, struct rows *rows, const struct 
 		return;
 	row->service = row_service_key(rows, &service->shared->key);
 	row->client = row_address(rows, family, &client);
-	row->prefix =
-	    service->config.persistence_prefix ? service->config.persistence_prefix : ip_bits(family);
+	row->prefix = service->config.persistence_prefix ? service->config.persistence_prefix
+							 : ip_bits(family);
 	row->server = row_address(rows, (enum family)server->family, &server->address);
 	row->server_port = rte_be_to_cpu_16(server->port);
 	row->connections = template_users(t);

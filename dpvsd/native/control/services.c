@@ -55,8 +55,8 @@ static void server_name_of(const struct model_server *server, struct server_name
 
 struct model_service *model_service_find(const struct model *model, const struct service_key *key)
 {
-	struct model_service *service =
-	    pointer_table_find(&model->service_by_key, key_hash(key), key, is_service);
+	struct model_service *service = pointer_table_find(&model->service_by_key, key_hash(key), key,
+							   is_service);
 
 	return service && service->item.live ? service : NULL;
 }
@@ -206,8 +206,8 @@ static struct model_service *service_new(struct model *model, const struct servi
 			  MAX_SERVICES - 1);
 		return NULL;
 	}
-	index =
-	    take_index(model->free_services, &model->free_service_count, &model->next_service, MAX_SERVICES);
+	index = take_index(model->free_services, &model->free_service_count, &model->next_service,
+			   MAX_SERVICES);
 	if (index < 0) {
 		error_set(error, "busy", "try again in a second",
 			  "the places of virtual servers that were removed are not free yet");
@@ -365,8 +365,8 @@ static struct model_server *server_new(struct model *model, const struct server_
 				       struct error *error)
 {
 	bool fresh = model->free_server_count == 0;
-	int64_t index =
-	    take_index(model->free_servers, &model->free_server_count, &model->next_server, MAX_SERVERS);
+	int64_t index = take_index(model->free_servers, &model->free_server_count, &model->next_server,
+				   MAX_SERVERS);
 	struct model_server *server;
 	void *old;
 
@@ -480,8 +480,8 @@ static void server_since(const struct model *model, const struct model_server *s
 	struct server_count sum;
 
 	server_counted(model, server, &sum);
-	*traffic =
-	    (struct traffic){sum.connections, sum.in_packets, sum.out_packets, sum.in_bytes, sum.out_bytes};
+	*traffic = (struct traffic){sum.connections, sum.in_packets, sum.out_packets, sum.in_bytes,
+				    sum.out_bytes};
 	traffic_subtract(traffic, from);
 }
 

@@ -20,7 +20,7 @@ enum {
 	READ_A_TURN = 256 * 1024,
 	ACCEPTS_A_CALL = 32,
 	EVENTS_A_CALL = 64,
-	CHECK_MS = 250,		/* how often time limits are looked at */
+	CHECK_MS = 250, /* how often time limits are looked at */
 	ACCEPT_PAUSE_MS = 1000, /* when there are no more file descriptors */
 	UNFOLDED_MAX = 128 * 1024 * 1024,
 	INPUT_MAX = 64 * 1024 * 1024, /* of all clients together */

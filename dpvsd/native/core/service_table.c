@@ -13,7 +13,7 @@ struct nat_server {
 
 struct service_table {
 	uint32_t capacity;
-	uint32_t any_port;     /* services with port 0 */
+	uint32_t any_port; /* services with port 0 */
 	uint32_t any_port_nat; /* NAT servers with port 0 */
 	struct pointer_table services;
 	struct pointer_table nat_servers;
