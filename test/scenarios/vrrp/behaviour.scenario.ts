@@ -454,20 +454,22 @@ describe('VRRP process', function () {
   it('an owner whose address is the host’s own leaves it in place', () =>
     withPair(async (pair) => {
       const text = (priority: number) =>
-        instanceText({ name: 'VI', id: 38, priority, addresses: ['10.55.0.1/24'], lines: [...fast] });
+        instanceText({ name: 'VI', id: 38, priority, addresses: ['10.55.0.77/24'], lines: [...fast] });
       pair.b.start('ours', text(100));
       await until(
         () => pair.b.log,
-        () => pair.b.has('10.55.0.1'),
+        () => pair.b.has('10.55.0.77'),
       );
+      pair.a.ip('addr', 'add', '10.55.0.77/24', 'dev', 'eth0');
       pair.a.start('ours', text(255));
       await until(
         () => pair.b.log,
-        () => !pair.b.has('10.55.0.1'),
+        () => !pair.b.has('10.55.0.77'),
       );
       assert.match(pair.a.log, /Entering MASTER STATE/);
       await pair.a.stop();
-      assert.ok(pair.a.has('10.55.0.1'));
+      assert.ok(pair.a.has('10.55.0.77'));
+      assert.doesNotMatch(pair.a.ip('addr', 'show', 'dev', 'eth0'), /10\.55\.0\.77.*proto keepalived/);
     }));
 
   it('addresses of the dataplane: announced from there, put back after its restart, FAULT without it', () =>
