@@ -59,6 +59,11 @@ export class Diagnostics {
     this.findings.push({ kind, text, ...(place ?? {}), ...(keyword === undefined ? {} : { keyword }) });
   }
 
+  /** No more findings are kept: it is not worth while to make them good to read. */
+  get full(): boolean {
+    return this.findings.length >= KEPT;
+  }
+
   /** A keyword without its argument: keepalived refuses to run such a file at all. */
   get unusable(): boolean {
     return this.#missingParameter;

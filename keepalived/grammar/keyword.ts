@@ -292,7 +292,7 @@ export function readStatements<T>(
       const keyword = keywords.get(words[0] as string);
       unknown = keyword === undefined;
       if (keyword === undefined) {
-        const near = didYouMean(words[0] as string, keywords.keys());
+        const near = line.diagnostics.full ? undefined : didYouMean(words[0] as string, keywords.keys());
         line.report(
           'unknown-keyword',
           `Unknown keyword '${words[0]}'${root ? '' : ` in ${name}`}${near ? `, did you mean '${near}'?` : ''}`,

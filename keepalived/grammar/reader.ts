@@ -8,6 +8,9 @@ import { findIncluded, readInclude, usable } from './include.js';
 import { readSequence } from './sequence.js';
 import { isBlank, splitWords } from './words.js';
 
+/** Most lines that sequences and multi-line definitions may make altogether: they can be written so that they never end. */
+const MOST_MADE = 2_000_000;
+
 /** What the reader is at: a line with at least one character, a brace, or the end of all files. */
 export type ItemKind = 'line' | 'open' | 'close' | 'end';
 
@@ -77,6 +80,7 @@ export class Reader {
   dialect: Dialect;
   #sources: Source[] = [];
   #unread = false;
+  #made = 0;
   #text: string | undefined;
   #textStart = 0;
   #textEnd = 0;
@@ -285,6 +289,7 @@ export class Reader {
         text = kept;
       }
       if (this.#definition(text, source)) return false;
+      if (text.charCodeAt(0) === TILDE && this.#made > MOST_MADE) return false;
       const sequence = readSequence(
         text,
         (inner) => this.definitions.substitute(inner).text,
@@ -302,6 +307,7 @@ export class Reader {
       }
       const { text: result, replaced, further } = this.definitions.substitute(text);
       if (!replaced) break;
+      if (!this.#mayMake(further.length)) return false;
       for (const more of further.reverse()) source.pending.push({ kind: 'text', text: more });
       text = clean(result, this.diagnostics) ?? '';
     }
@@ -381,12 +387,27 @@ export class Reader {
   }
 
   #repeat(variables: string[], rows: string[][], rest: string, source: Source): void {
+    if (!this.#mayMake(rows.length)) return;
     const before = variables.map((name) => this.definitions.get(name));
     source.pending.push({ kind: 'define', names: variables, values: before });
     for (let index = rows.length - 1; index >= 0; index--) {
       source.pending.push({ kind: 'text', text: rest });
       source.pending.push({ kind: 'define', names: variables, values: rows[index]!.map((value) => [value]) });
     }
+  }
+
+  /** Whether so many more lines may be made; said once when not. */
+  #mayMake(count: number): boolean {
+    const before = this.#made;
+    this.#made += count;
+    if (this.#made <= MOST_MADE) return true;
+    if (before <= MOST_MADE) {
+      this.diagnostics.report(
+        'error',
+        `sequences and definitions make more than ${MOST_MADE} lines, the rest of them is left out`,
+      );
+    }
+    return false;
   }
 
   /** Cuts at the first brace outside double quotes; what follows it is read as a line of its own later. */

@@ -9,7 +9,7 @@ export interface Expansion {
 }
 
 /** More repetitions than any real file has; protects against `~SEQ(i, 1, 4000000000)`. */
-const MOST = 1_000_000;
+const MOST = 200_000;
 
 /** strtol with base 0: decimal, 0x hexadecimal, 0 octal. */
 function integer(text: string): number | undefined {
