@@ -273,9 +273,11 @@ export class Director {
   }
 
   #place(instance: VrrpInstance): PlacedAddress[] {
-    const device = this.virtualMacs.device(instance)?.name;
-    const where = (spec: VirtualAddress) =>
-      instance.dpdkInterface ?? spec.interface ?? device ?? instance.interface ?? '';
+    const where = (spec: VirtualAddress) => {
+      if (instance.dpdkInterface !== undefined) return instance.dpdkInterface;
+      const device = this.virtualMacs.device(instance, spec.interface);
+      return device?.name ?? spec.interface ?? instance.interface ?? '';
+    };
     return [...instance.virtualAddresses, ...instance.excludedAddresses].map((spec) => ({
       spec,
       interface: where(spec),

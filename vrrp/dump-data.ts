@@ -19,8 +19,8 @@ export function addressText(director: Director, router: VirtualRouter, spec: Vir
   const { model } = router;
   const device =
     model.dpdkInterface ??
+    director.virtualMacs.device(model, spec.interface)?.name ??
     spec.interface ??
-    director.virtualMacs.device(model)?.name ??
     model.interface ??
     '(none)';
   const words = [

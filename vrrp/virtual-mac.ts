@@ -1,5 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import type { VrrpGlobals, VrrpInstance } from '../keepalived/model/vrrp.js';
+import type { VirtualMac, VrrpGlobals, VrrpInstance } from '../keepalived/model/vrrp.js';
 import { parseIp } from '../lib/ip.js';
 import type { Log } from '../lib/log.js';
 import { addAddressRequest } from '../lib/netlink/address.js';
@@ -25,8 +25,10 @@ export function virtualMac(instance: VrrpInstance): Buffer {
 interface Device {
   name: string;
   index: number;
-  made: boolean;
+  /** Name of the interface below. */
   base: string;
+  /** Which instance it belongs to. */
+  owner: string;
 }
 
 /**
@@ -46,11 +48,33 @@ export class VirtualMacs implements DeviceSink {
     this.#log = log;
   }
 
-  /** Makes the device of an instance, or finds the one that an earlier run made. @returns why not, or undefined */
+  /**
+   * Makes the devices of an instance, or finds those that an earlier run made: one on its interface, and with `use_vmac` of
+   * addresses (`use_vmac_addr`: of all) one on every other interface that has addresses.
+   * @returns why not, or undefined
+   */
   prepare(instance: VrrpInstance, globals: VrrpGlobals): string | undefined {
     const { virtualMac: wanted, interface: base } = instance;
-    if (!wanted || base === undefined || this.#devices.has(key(instance))) return undefined;
+    const others = otherInterfaces(instance).filter((name) => !this.#devices.has(key(instance, name)));
+    const own = wanted && base !== undefined && !this.#devices.has(key(instance, base));
+    if (!own && others.length === 0) return undefined;
     const links = listLinks(this.#netlink);
+    let problem: string | undefined;
+    if (own) problem = this.#make(instance, wanted, base, links, candidates(instance, globals.vmacPrefix));
+    for (const name of others) {
+      const names = candidates(instance, globals.vmacAddressPrefix);
+      problem ??= this.#make(instance, { kind: 'macvlan' }, name, listLinks(this.#netlink), names);
+    }
+    return problem;
+  }
+
+  #make(
+    instance: VrrpInstance,
+    wanted: Pick<VirtualMac, 'kind' | 'name' | 'mode' | 'group'>,
+    base: string,
+    links: readonly Link[],
+    free: readonly string[],
+  ): string | undefined {
     const lower = links.find(({ name }) => name === base);
     if (!lower) return `interface ${base} does not exist`;
     const mac = virtualMac(instance);
@@ -58,7 +82,7 @@ export class VirtualMacs implements DeviceSink {
       link.kind === wanted.kind &&
       link.lower === lower.index &&
       (wanted.kind === 'ipvlan' || link.mac.equals(mac));
-    const names = wanted.name ? [wanted.name] : candidates(instance, globals.vmacPrefix);
+    const names = wanted.name === undefined ? free : [wanted.name];
     const taken = new Set([...this.#devices.values()].map(({ name }) => name));
     const existing = links.find((link) => names.includes(link.name) && ours(link) && !taken.has(link.name));
     const name = existing?.name ?? names.find((one) => !links.some((link) => link.name === one));
@@ -74,7 +98,7 @@ export class VirtualMacs implements DeviceSink {
       }
       const index = existing?.index ?? listLinks(this.#netlink).find((link) => link.name === name)!.index;
       disableLinkLocalAddress(this.#netlink, index);
-      this.#devices.set(key(instance), { name, index, made: true, base });
+      this.#devices.set(key(instance, base), { name, index, base, owner: key(instance) });
       this.#settle(base, name);
       return undefined;
     } catch (error) {
@@ -82,44 +106,45 @@ export class VirtualMacs implements DeviceSink {
     }
   }
 
-  /** Name of the instance's device, if it has one. */
-  device(instance: VrrpInstance): Device | undefined {
-    return this.#devices.get(key(instance));
+  /** The instance's device on its own interface, or on another one; undefined when it has none there. */
+  device(instance: VrrpInstance, base = instance.interface): Device | undefined {
+    return base === undefined ? undefined : this.#devices.get(key(instance, base));
+  }
+
+  #all(instance: VrrpInstance): [string, Device][] {
+    return [...this.#devices].filter(([, { owner }]) => owner === key(instance));
   }
 
   raise(instance: VrrpInstance): void {
-    const device = this.device(instance);
-    if (!device) return;
-    this.#try(`bring up ${device.name}`, () => setLinkUp(this.#netlink, device.index, true));
+    for (const [, device] of this.#all(instance)) {
+      this.#try(`bring up ${device.name}`, () => setLinkUp(this.#netlink, device.index, true));
+    }
     const own = instance.virtualMac?.address;
-    if (own === undefined) return;
+    const device = this.device(instance);
+    if (own === undefined || !device) return;
+    const prefixLength = own.includes(':') ? 128 : 32;
     this.#try(`give ${device.name} its address`, () =>
-      this.#netlink.request(
-        addAddressRequest({
-          index: device.index,
-          address: parseIp(own),
-          prefixLength: own.includes(':') ? 128 : 32,
-        }),
-      ),
+      this.#netlink.request(addAddressRequest({ index: device.index, address: parseIp(own), prefixLength })),
     );
   }
 
   lower(instance: VrrpInstance): void {
-    const device = this.device(instance);
-    if (device) this.#try(`bring down ${device.name}`, () => setLinkUp(this.#netlink, device.index, false));
+    for (const [, device] of this.#all(instance)) {
+      this.#try(`bring down ${device.name}`, () => setLinkUp(this.#netlink, device.index, false));
+    }
   }
 
-  /** Removes the device of an instance that is gone. */
+  /** Removes the devices of an instance that is gone. */
   release(instance: VrrpInstance): void {
-    const device = this.device(instance);
-    if (!device) return;
-    this.#devices.delete(key(instance));
-    this.#try(`remove ${device.name}`, () => deleteLink(this.#netlink, device.index));
-    if ([...this.#devices.values()].some(({ base }) => base === device.base)) return;
-    for (const [path, value] of this.#before) {
-      if (!path.includes(`/conf/${device.base}/`)) continue;
-      this.#write(path, value);
-      this.#before.delete(path);
+    for (const [place, device] of this.#all(instance)) {
+      this.#devices.delete(place);
+      this.#try(`remove ${device.name}`, () => deleteLink(this.#netlink, device.index));
+      if ([...this.#devices.values()].some(({ base }) => base === device.base)) continue;
+      for (const [path, value] of this.#before) {
+        if (!path.includes(`/conf/${device.base}/`)) continue;
+        this.#write(path, value);
+        this.#before.delete(path);
+      }
     }
   }
 
@@ -164,8 +189,16 @@ export class VirtualMacs implements DeviceSink {
   }
 }
 
-function key(instance: VrrpInstance): string {
-  return `${instance.interface} ${instance.family} ${instance.virtualRouterId} ${instance.virtualMac?.name ?? ''}`;
+function key(instance: VrrpInstance, base = ''): string {
+  return [instance.interface, instance.family, instance.virtualRouterId, base].join(' ');
+}
+
+/** Interfaces besides the instance's own whose addresses want its virtual MAC. */
+function otherInterfaces(instance: VrrpInstance): string[] {
+  const names = [...instance.virtualAddresses, ...instance.excludedAddresses]
+    .filter(({ useVmac }) => useVmac || instance.virtualMacForAddresses)
+    .flatMap(({ interface: name }) => (name === undefined || name === instance.interface ? [] : [name]));
+  return [...new Set(names)];
 }
 
 /** Names for the device, in order: `vrrp.51`, for IPv6 `vrrp6.51`, then `vrrp1.51`, `vrrp2.51` ... */

@@ -515,6 +515,42 @@ describe('VRRP process', function () {
       }
     }));
 
+  it('use_vmac of an address on another interface: a device there with the same MAC, found again after a crash', () =>
+    withPair(async (pair) => {
+      const text = instanceText({
+        name: 'VI',
+        id: 40,
+        priority: 100,
+        addresses: ['10.55.0.140', '10.56.0.140 dev eth1 use_vmac'],
+        lines: [...fast, 'use_vmac'],
+      });
+      const devices = () =>
+        [
+          ...pair.a
+            .ip('-o', 'link', 'show', 'type', 'macvlan')
+            .matchAll(/ (vrrp[^@]*)@(eth\d).* ([\da-f:]{17}) brd/g),
+        ]
+          .map(([, name, base, mac]) => `${name} ${base} ${mac}`)
+          .sort();
+      pair.a.start('ours', text);
+      await until(
+        () => pair.a.log,
+        () => pair.a.has('10.56.0.140'),
+      );
+      const wanted = ['vrrp.40 eth0 00:00:5e:00:01:28', 'vrrp1.40 eth1 00:00:5e:00:01:28'];
+      assert.deepEqual(devices(), wanted);
+      assert.match(pair.a.ip('addr', 'show', 'dev', 'vrrp1.40'), /10\.56\.0\.140/);
+      await pair.a.crash();
+      pair.a.start('ours', text);
+      await until(
+        () => pair.a.log,
+        () => pair.a.log.includes('Entering MASTER STATE'),
+      );
+      assert.deepEqual(devices(), wanted);
+      await pair.a.stop();
+      assert.deepEqual(devices(), []);
+    }));
+
   it('no_accept: a master that does not own its address answers nobody, and the rules go with it', () =>
     withPair(async (pair) => {
       const ping = (address: string, wait = '1') =>
