@@ -202,10 +202,10 @@ const packed = process.arch === 'x64';
 const eventSize = packed ? 12 : 16;
 const eventData = packed ? 4 : 8;
 const EVENTS = 1024;
-const SOONEST = 2;
-const LATEST = 20;
+const SOONEST = 5;
+const LATEST = 40;
 
-/** Watches the sockets of all probes. Collects every 2 ms while answers come, ever less often (20 ms) while none do. */
+/** Watches the sockets of all probes. Collects every 5 ms while answers come, ever less often (40 ms) while none do. */
 export class Reactor {
   readonly #clock: Clock;
   readonly #epoll: number;

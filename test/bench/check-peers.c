@@ -61,22 +61,22 @@ static double quantile(double part)
 	return 0;
 }
 
-static void accept_all(int listener)
+// Connections stay until the checker ends them, as a server's would.
+static void accept_all(int set, int listener)
 {
 	struct sockaddr_in own;
 	socklen_t length;
 
 	for (int count = 0; count < 256; count++) {
 		int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		struct linger abortive = {.l_onoff = 1};
+		struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP, .data.fd = fd};
 
 		if (fd < 0)
 			return;
 		length = sizeof(own);
 		if (getsockname(fd, (struct sockaddr *)&own, &length) == 0)
 			note(own.sin_addr);
-		setsockopt(fd, SOL_SOCKET, SO_LINGER, &abortive, sizeof(abortive));
-		close(fd);
+		epoll_ctl(set, EPOLL_CTL_ADD, fd, &event);
 	}
 }
 
@@ -160,14 +160,16 @@ int main(int argc, char **argv)
 	puts("ready");
 	fflush(stdout);
 	for (;;) {
-		struct epoll_event events[8];
-		int count = epoll_wait(set, events, 8, -1);
+		struct epoll_event events[256];
+		int count = epoll_wait(set, events, 256, -1);
 
 		for (int i = 0; i < count; i++) {
 			if (events[i].data.fd == listener)
-				accept_all(listener);
+				accept_all(set, listener);
 			else if (events[i].data.fd == udp)
 				answer_all(udp);
+			else if (events[i].data.fd != 0)
+				close(events[i].data.fd);
 			else if (!command())
 				return 0;
 		}
