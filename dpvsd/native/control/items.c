@@ -95,3 +95,65 @@ void item_restore(struct model *model, struct item *item, const struct item_stat
 	}
 	item->live = state->live;
 }
+
+int item_take_out(struct model *model, struct item *item, struct error *error)
+{
+	struct item_state state;
+
+	if (batch_note(model, item, error) < 0)
+		return -1;
+	item_save(item, &state);
+	state.live = false;
+	item_restore(model, item, &state);
+	return 0;
+}
+
+void item_free(struct model *model, struct item *item)
+{
+	switch ((enum item_kind)item->kind) {
+	case ITEM_SERVICE: {
+		struct model_service *service = (struct model_service *)item;
+
+		service_forget(model, service);
+		service_release(model, service);
+		break;
+	}
+	case ITEM_SERVER: {
+		struct model_server *server = (struct model_server *)item;
+
+		server_forget(model, server);
+		server_release(model, server);
+		break;
+	}
+	case ITEM_BINDING:
+		binding_forget(model, (struct model_binding *)item);
+		free(item);
+		break;
+	case ITEM_LIST_ENTRY:
+		entry_forget(model, (struct list_entry *)item);
+		free(item);
+		break;
+	}
+}
+
+/* ---- indexes ---- */
+
+int64_t index_take(uint32_t *free_indexes, uint32_t *free_count, uint32_t *next, uint32_t most)
+{
+	if (*free_count > 0)
+		return free_indexes[--*free_count];
+	return *next < most ? (int64_t)(*next)++ : -1;
+}
+
+void index_give(uint32_t **free_indexes, uint32_t *free_count, uint32_t index)
+{
+	/* Room for powers of two; an index is lost when there is no memory, not more. */
+	if ((*free_count & (*free_count - 1)) == 0) {
+		uint32_t *grown = realloc(*free_indexes, RTE_MAX(*free_count * 2, 16u) * sizeof(uint32_t));
+
+		if (!grown)
+			return;
+		*free_indexes = grown;
+	}
+	(*free_indexes)[(*free_count)++] = index;
+}

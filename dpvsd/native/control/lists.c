@@ -124,16 +124,11 @@ int list_apply(struct model *model, int verb, const Dpvsha__ListEntry *in, struc
 int service_delete_entries(struct model *model, struct model_service *service, int kind, struct error *error)
 {
 	const struct ordered *order = kind == 0 ? &service->deny : &service->allow;
-	struct item_state state;
 	uint64_t cursor = 0;
 	struct item *item;
 
-	while ((item = ordered_next(order, &cursor))) {
-		if (batch_note(model, item, error) < 0)
+	while ((item = ordered_next(order, &cursor)))
+		if (item_take_out(model, item, error) < 0)
 			return -1;
-		item_save(item, &state);
-		state.live = false;
-		item_restore(model, item, &state);
-	}
 	return 0;
 }

@@ -162,14 +162,8 @@ int local_apply(struct model *model, int verb, const Dpvsha__LocalAddress *in, s
 	if (check_verb(verb, there, "local address", ip_text(name.family, &name.address),
 		       "ipvsadm -G lists them", error) < 0)
 		return -1;
-	if (verb == VERB_DELETE) {
-		if (batch_note(model, &binding->item, error) < 0)
-			return -1;
-		item_save(&binding->item, &state);
-		state.live = false;
-		item_restore(model, &binding->item, &state);
-		return 0;
-	}
+	if (verb == VERB_DELETE)
+		return item_take_out(model, &binding->item, error);
 	if (name.family != key.family &&
 	    !(name.family == FAMILY_IPV4 && key.family == FAMILY_IPV6)) /* for IPv4 servers of IPv6 clients */
 		return error_set(error, "invalid", "use one of the servers' family",
@@ -209,16 +203,11 @@ int local_apply(struct model *model, int verb, const Dpvsha__LocalAddress *in, s
 
 int service_delete_bindings(struct model *model, struct model_service *service, struct error *error)
 {
-	struct item_state state;
 	uint64_t cursor = 0;
 	struct item *item;
 
-	while ((item = ordered_next(&service->bindings, &cursor))) {
-		if (batch_note(model, item, error) < 0)
+	while ((item = ordered_next(&service->bindings, &cursor)))
+		if (item_take_out(model, item, error) < 0)
 			return -1;
-		item_save(item, &state);
-		state.live = false;
-		item_restore(model, item, &state);
-	}
 	return 0;
 }

@@ -328,7 +328,18 @@ const char *protocol_text(uint8_t protocol);
 int check_verb(int verb, bool there, const char *what, const char *name, const char *hint,
 	       struct error *error);
 
-/* ---- services.c ---- */
+/* ---- items.c ---- */
+
+/* An item is no longer configured. -1 when memory runs out. */
+int item_take_out(struct model *model, struct item *item, struct error *error);
+/* Small numbers that are given back: -1 when there are `most` already. */
+int64_t index_take(uint32_t *free_indexes, uint32_t *free_count, uint32_t *next, uint32_t most);
+void index_give(uint32_t **free_indexes, uint32_t *free_count, uint32_t index);
+
+/* ---- services.c, servers.c, traffic.c ---- */
+
+uint64_t service_key_hash(const struct service_key *key);
+bool service_key_equal(const struct service_key *a, const struct service_key *b);
 
 struct model_service *model_service_find(const struct model *model, const struct service_key *key);
 int service_apply(struct model *model, int verb, const Dpvsha__Service *in, struct error *error);
@@ -369,7 +380,7 @@ void model_local_free(struct model *model, struct model_local *local);
 int list_apply(struct model *model, int verb, const Dpvsha__ListEntry *in, struct error *error);
 int service_delete_entries(struct model *model, struct model_service *service, int kind, struct error *error);
 
-/* ---- publish.c ---- */
+/* ---- prepare.c, publish.c, retire.c ---- */
 
 /* Makes everything that can fail. -1: nothing is kept. */
 int publish_prepare(struct model *model, struct error *error);
@@ -377,6 +388,12 @@ int publish_prepare(struct model *model, struct error *error);
 void publish_cancel(struct model *model);
 /* Shows the workers. Cannot fail. */
 void publish_commit(struct model *model);
+/* Throws away what prepare made for one service. */
+void publish_drop(struct model_service *service);
+/* Forgets what was touched, and frees what the workers never saw and nobody wants. */
+void publish_end_batch(struct model *model);
+/* It leaves the servers that are watched until their last connection has ended. */
+void server_unlinger(struct model *model, struct model_server *server);
 /* Retires servers and local addresses that nobody uses any more; looks at a bounded number of them. */
 void publish_retire(struct model *model);
 
