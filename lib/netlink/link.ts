@@ -87,6 +87,31 @@ export function listLinks(netlink: NetlinkSocket): Link[] {
     .filter((link): link is Link => link !== undefined);
 }
 
+/** Makes a device that leads nowhere, down. */
+export function createDummy(netlink: NetlinkSocket, name: string): void {
+  netlink.request(
+    new MessageWriter(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, ifinfo(0))
+      .text(IFLA_IFNAME, name)
+      .nest(IFLA_LINKINFO, (info) => info.text(IFLA_INFO_KIND, 'dummy')),
+  );
+}
+
+const VETH_INFO_PEER = 1;
+
+/** Makes two devices that are connected with each other, down. */
+export function createVethPair(netlink: NetlinkSocket, name: string, peer: string): void {
+  netlink.request(
+    new MessageWriter(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, ifinfo(0))
+      .text(IFLA_IFNAME, name)
+      .nest(IFLA_LINKINFO, (info) =>
+        info.text(IFLA_INFO_KIND, 'veth').nest(IFLA_INFO_DATA, (data) =>
+          // The peer's description is a message body of its own.
+          data.nest(VETH_INFO_PEER, (other) => other.raw(ifinfo(0)).text(IFLA_IFNAME, peer)),
+        ),
+      ),
+  );
+}
+
 export interface MacvlanOptions {
   name: string;
   /** Index of the device below. */

@@ -1,8 +1,18 @@
 import { AF_INET, AF_INET6 } from '../libc.js';
-import { MessageWriter, NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL } from './message.js';
+import {
+  attributes,
+  type Message,
+  MessageWriter,
+  NLM_F_APPEND,
+  NLM_F_CREATE,
+  NLM_F_EXCL,
+  NLM_F_REPLACE,
+} from './message.js';
+import type { NetlinkSocket } from './socket.js';
 
 const RTM_NEWROUTE = 24;
 const RTM_DELROUTE = 25;
+const RTM_GETROUTE = 26;
 
 const RTA_DST = 1;
 const RTA_SRC = 2;
@@ -116,6 +126,7 @@ const modes = {
   add: NLM_F_CREATE | NLM_F_EXCL,
   append: NLM_F_CREATE | NLM_F_APPEND,
   prepend: NLM_F_CREATE,
+  replace: NLM_F_CREATE | NLM_F_REPLACE,
 } as const;
 
 /** Request that adds a route. */
@@ -126,6 +137,44 @@ export function addRouteRequest(route: Route, mode: keyof typeof modes = 'add'):
 /** Request that removes a route. */
 export function deleteRouteRequest(route: Route): MessageWriter {
   return routeRequest(RTM_DELROUTE, 0, route);
+}
+
+/** A route as far as it tells whose it is and where it leads. */
+export interface ListedRoute {
+  family: 'ipv4' | 'ipv6';
+  destination: { address: Uint8Array; prefixLength: number };
+  table: number;
+  protocol: number;
+  /** Index of the interface; absent for routes with several next hops or none. */
+  index: number | undefined;
+}
+
+/** All routes of one protocol number, both families, all tables. */
+export function listRoutes(netlink: NetlinkSocket, protocol: number): ListedRoute[] {
+  const routes: ListedRoute[] = [];
+  for (const family of [AF_INET, AF_INET6]) {
+    const body = Buffer.alloc(12);
+    body[0] = family;
+    for (const message of netlink.dump(new MessageWriter(RTM_GETROUTE, 0, body))) {
+      const route = decodeRoute(message);
+      if (route?.protocol === protocol) routes.push(route);
+    }
+  }
+  return routes;
+}
+
+function decodeRoute({ type, body }: Message): ListedRoute | undefined {
+  if (type !== RTM_NEWROUTE || body.length < 12) return undefined;
+  const family = body[0] === AF_INET ? 'ipv4' : 'ipv6';
+  const found = attributes(body, 12);
+  const address = found.get(RTA_DST) ?? new Uint8Array(family === 'ipv4' ? 4 : 16);
+  return {
+    family,
+    destination: { address: new Uint8Array(address), prefixLength: body[1]! },
+    table: found.get(RTA_TABLE)?.readUInt32LE(0) ?? body[4]!,
+    protocol: body[5]!,
+    index: found.get(RTA_OIF)?.readUInt32LE(0),
+  };
 }
 
 function routeRequest(type: number, flags: number, route: Route): MessageWriter {

@@ -1,0 +1,201 @@
+import type { OspfBridgePart } from '../../keepalived/model/index.js';
+import type { OspfBridge, OspfInterface } from '../../keepalived/model/ospf-bridge.js';
+import { prefixOf, scopeOf } from '../policy.js';
+import { openTelnetVty } from '../vty/telnet.js';
+import { openUnixVty } from '../vty/unix.js';
+import { VtyError } from '../vty/vty.js';
+
+/** The configuration of one daemon. */
+export interface SetupText {
+  daemon: 'ospfd' | 'ospf6d' | 'bird';
+  title: string;
+  text: string;
+}
+
+export const ROUTE_MAP = 'DPVS-VIP';
+export const PREFIX_LIST = 'DPVS-VIPS';
+
+/** Prefixes of one family that may be announced. */
+function prefixes({ bridge, virtualAddresses, instances }: OspfBridgePart, family: 4 | 6): string[] {
+  const own = (text: string) => text.includes(':') === (family === 6);
+  const configured = bridge.prefixes.filter(own);
+  if (configured.length > 0) return configured;
+  return [...scopeOf({ bridge, virtualAddresses, instances } as OspfBridgePart).addresses]
+    .filter(own)
+    .map(prefixOf);
+}
+
+/** What belongs into the configuration of the routing daemon: all that the bridge relies upon, and nothing else. */
+export function setupTexts(part: OspfBridgePart): SetupText[] {
+  const { bridge } = part;
+  if (bridge.router === 'bird') return [{ daemon: 'bird', title: 'bird.conf', text: birdText(part) }];
+  const texts: SetupText[] = [];
+  const folder = bridge.router === 'frr' ? '/etc/frr/frr.conf' : '/etc/quagga/ospfd.conf';
+  if (prefixes(part, 4).length > 0)
+    texts.push({ daemon: 'ospfd', title: `ospfd (${folder})`, text: zebraText(part, 4) });
+  if (prefixes(part, 6).length > 0)
+    texts.push({
+      daemon: 'ospf6d',
+      title: `ospf6d (${folder.replace('ospfd', 'ospf6d')})`,
+      text: zebraText(part, 6),
+    });
+  return texts;
+}
+
+function interfaceText(one: OspfInterface, bridge: OspfBridge, family: 4 | 6): string[] {
+  const ip = family === 4 ? 'ip ospf' : 'ipv6 ospf6';
+  const lines = [`interface ${one.name}`, ` ${ip} area ${one.area}`, ` ${ip} network point-to-point`];
+  if (one.minimal !== undefined && family === 4)
+    lines.push(` ${ip} dead-interval minimal hello-multiplier ${one.minimal}`);
+  else lines.push(` ${ip} hello-interval ${one.hello}`, ` ${ip} dead-interval ${one.dead}`);
+  lines.push(` ${ip} retransmit-interval 1`);
+  // quagga has no BFD.
+  if (one.bfd !== undefined && bridge.router === 'frr') lines.push(` ${ip} bfd`);
+  return lines;
+}
+
+function zebraText(part: OspfBridgePart, family: 4 | 6): string {
+  const { bridge } = part;
+  const ip = family === 4 ? 'ip' : 'ipv6';
+  const ospf = family === 4 ? 'ip ospf' : 'ipv6 ospf6';
+  const full = family === 4 ? 32 : 128;
+  const list = prefixes(part, family);
+  const lines: string[] = [];
+  for (const one of bridge.interfaces) lines.push(...interfaceText(one, bridge, family), '!');
+  const area = bridge.interfaces[0]?.area ?? '0';
+  if (bridge.announce === 'intra_area') {
+    lines.push('interface lo', ` ${ospf} area ${area}`, '!');
+    lines.push(`interface ${bridge.drainInterface}`, ` ${ospf} area ${area}`, ` ${ospf} passive`);
+    lines.push(` ${ospf} cost ${Math.min(65535, bridge.drainMetric)}`, '!');
+  } else {
+    list.forEach((prefix, index) => {
+      const [, length = String(full)] = prefix.split('/');
+      const name = prefix.includes('/') ? prefix : `${prefix}/${full}`;
+      const longer = Number(length) < full ? ` ge ${full}` : '';
+      lines.push(`${ip} prefix-list ${PREFIX_LIST} seq ${5 * (index + 1)} permit ${name}${longer}`);
+    });
+    // First the drained ones, told by the device that they point to.
+    lines.push(`route-map ${ROUTE_MAP} permit 10`, ` match interface ${bridge.drainInterface}`);
+    lines.push(` match ${ip} address prefix-list ${PREFIX_LIST}`, ` set metric ${bridge.drainMetric}`, '!');
+    lines.push(`route-map ${ROUTE_MAP} permit 20`, ` match ${ip} address prefix-list ${PREFIX_LIST}`);
+    lines.push(` set metric ${bridge.metric}`, '!');
+  }
+  lines.push(family === 4 ? 'router ospf' : 'router ospf6');
+  if (bridge.routerId !== undefined)
+    lines.push(family === 4 ? ` ospf router-id ${bridge.routerId}` : ` ospf6 router-id ${bridge.routerId}`);
+  if (family === 4) lines.push(' timers throttle lsa all 0');
+  lines.push(' timers throttle spf 0 10 100');
+  if (family === 4 && bridge.router === 'frr') lines.push(' timers lsa min-arrival 0');
+  if (bridge.announce === 'external')
+    lines.push(
+      bridge.router === 'quagga' && family === 6
+        ? ` redistribute kernel route-map ${ROUTE_MAP}`
+        : ` redistribute kernel metric ${bridge.metric} metric-type ${bridge.metricType} route-map ${ROUTE_MAP}`,
+    );
+  lines.push('!');
+  return `${lines.join('\n')}\n`;
+}
+
+function birdText(part: OspfBridgePart): string {
+  const { bridge } = part;
+  const lines: string[] = [];
+  if (bridge.routerId !== undefined) lines.push(`router id ${bridge.routerId};`);
+  lines.push('protocol device {}');
+  const external = bridge.announce === 'external';
+  const families = ([4, 6] as const).filter((family) => prefixes(part, family).length > 0);
+  for (const family of families) {
+    const own = prefixes(part, family).map((one) => {
+      const full = family === 4 ? 32 : 128;
+      const [host, length = String(full)] = one.split('/');
+      return `${host}/${length}{${full},${full}}`;
+    });
+    if (external) {
+      lines.push(
+        `protocol kernel kernel${family} {`,
+        '  learn;',
+        // Routes that were learnt must beat those of OSPF itself.
+        `  ipv${family} { preference 200; import all; export ${bridge.interfaces.length > 0 ? 'where source != RTS_INHERIT' : 'none'}; };`,
+        '  merge paths on;',
+        '}',
+        `filter vips${family} {`,
+        `  if source = RTS_INHERIT && krt_source = ${bridge.protocol} && net ~ [ ${own.join(', ')} ] then {`,
+        `    if ifname = "${bridge.drainInterface}" then ospf_metric1 = ${bridge.drainMetric};`,
+        `    else ospf_metric1 = ${bridge.metric};`,
+        '    accept;',
+        '  }',
+        '  reject;',
+        '}',
+      );
+    }
+    lines.push(
+      `protocol ospf v${family === 4 ? 2 : 3} ospf${family} {`,
+      '  ecmp yes;',
+      '  merge external yes;',
+    );
+    lines.push(`  ipv${family} { import all; export ${external ? `filter vips${family}` : 'none'}; };`);
+    lines.push(`  area ${bridge.interfaces[0]?.area ?? '0'} {`);
+    for (const one of bridge.interfaces) {
+      const bfd = one.bfd === undefined ? '' : ' bfd yes;';
+      lines.push(`    interface "${one.name}" { type ptp; hello ${one.hello}; dead ${one.dead};${bfd} };`);
+    }
+    if (!external) {
+      lines.push('    interface "lo" { stub yes; };');
+      lines.push(
+        `    interface "${bridge.drainInterface}" { stub yes; cost ${Math.min(65535, bridge.drainMetric)}; };`,
+      );
+    }
+    lines.push('  };', '}');
+  }
+  const bfd = bridge.interfaces.filter((one) => one.bfd !== undefined);
+  if (bfd.length > 0) {
+    lines.push('protocol bfd {');
+    for (const one of bfd)
+      lines.push(
+        `  interface "${one.name}" { min rx interval ${one.bfd} ms; min tx interval ${one.bfd} ms; multiplier 3; };`,
+      );
+    lines.push('}');
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+/**
+ * Puts the configuration into force over the VTY, line by line; what is there of other things stays. Nothing is saved to a file.
+ * @returns what was done, a sentence for each daemon
+ */
+export async function applySetup(part: OspfBridgePart): Promise<string[]> {
+  const { bridge } = part;
+  const said: string[] = [];
+  for (const { daemon, text } of setupTexts(part)) {
+    if (daemon === 'bird')
+      throw new Error(
+        'BIRD takes its configuration from its file alone: put the text there and run birdc configure',
+      );
+    const folder = bridge.vty ?? (bridge.router === 'frr' ? '/run/frr' : '/run/quagga');
+    const { telnet, password, enablePassword } = bridge;
+    const vty = telnet
+      ? await openTelnetVty({
+          host: telnet.host,
+          port: daemon === 'ospfd' ? telnet.port : telnet.port6,
+          password,
+          enablePassword,
+        })
+      : await openUnixVty(`${folder}/${daemon}.vty`);
+    try {
+      await vty.ask('configure terminal');
+      const lines = text.split('\n').filter((line) => line !== '' && line !== '!');
+      for (const line of lines) {
+        // A block at the top level ends the one before.
+        await vty.ask(line.trim());
+      }
+      await vty.ask('end');
+      said.push(`${daemon}: ${lines.length} lines taken; save them with 'write memory' when they are right`);
+    } catch (error) {
+      if (error instanceof VtyError && error.fault === 'command')
+        throw new Error(`${daemon} stopped at a line, those before are in force: ${error.message}`);
+      throw error;
+    } finally {
+      vty.close();
+    }
+  }
+  return said;
+}

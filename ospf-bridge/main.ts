@@ -1,0 +1,2 @@
+if (process.send) await import('./sidecar.js');
+else await import('./command/run.js');
