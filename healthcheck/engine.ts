@@ -289,9 +289,8 @@ export class Engine {
   #place(runtime: Runtime, old: Runtime | undefined): void {
     const { director } = this.#options;
     for (const entry of runtime.entries) director.put(entry);
-    for (const name of old?.names ?? []) {
-      if (!runtime.names.includes(name)) director.remove(name);
-    }
+    const kept = new Set(runtime.names);
+    for (const name of old?.names ?? []) if (!kept.has(name)) director.remove(name);
     this.#placeAll(runtime, old);
   }
 
@@ -303,8 +302,9 @@ export class Engine {
     if (!sorryServer) return;
     const placement = machine.sorryPlacement();
     const name = serverText(sorryServer);
-    // A real server of the same address speaks for itself.
-    if (!placement && machine.servers.some((server) => serverText(server.model) === name)) return;
+    // A real server of the same address speaks for itself while the sorry server has nothing to say.
+    const shared = machine.servers.some((server) => serverText(server.model) === name);
+    if (shared && !machine.sorry) return;
     this.#row(runtime, name, placement && serverRow(sorryServer, placement));
   }
 
@@ -312,6 +312,8 @@ export class Engine {
     const placement = runtime.machine.placement(server);
     const row = placement && serverRow(server.model, placement);
     const name = serverText(server.model);
+    const { machine } = runtime;
+    if (machine.sorry && machine.model.sorryServer && serverText(machine.model.sorryServer) === name) return;
     const known = before?.get(name);
     this.#row(runtime, name, row && known && sameRow(known, row) ? known : row);
   }

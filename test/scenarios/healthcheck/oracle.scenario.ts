@@ -121,6 +121,9 @@ describe('health checks beside Debian’s keepalived', () => {
   const theirs = new Recording();
   const ours = new Recording();
   const children: ChildProcess[] = [];
+  const programs: ChildProcess[] = [];
+  /** Lines of lvs_notify_fifo. */
+  const told = { real: '', our: '' };
   let theirOutput = '';
   let ourOutput = '';
 
@@ -147,7 +150,16 @@ describe('health checks beside Debian’s keepalived', () => {
     await farm.udp('quiet', () => undefined);
     writeFileSync(join(folder, 'code'), '0');
     writeFileSync(join(folder, 'misc.sh'), `#!/bin/sh\nexit $(cat ${folder}/code)\n`, { mode: 0o755 });
-    writeFileSync(join(folder, 'keepalived.conf'), configuration(folder, farm.ports));
+    for (const name of ['real', 'our']) {
+      const fifo = join(folder, `${name}.fifo`);
+      spawnSync('mkfifo', [fifo]);
+      writeFileSync(join(folder, `${name}.conf`), configuration(folder, farm.ports, fifo));
+      const reader = spawn('cat', [fifo], { stdio: ['ignore', 'pipe', 'ignore'] });
+      reader.stdout.on('data', (data) => {
+        told[name as keyof typeof told] += data;
+      });
+      children.push(reader);
+    }
     start(library);
   });
 
@@ -161,9 +173,8 @@ describe('health checks beside Debian’s keepalived', () => {
   });
 
   function start(library: string): void {
-    const file = join(folder, 'keepalived.conf');
     const arguments_ = (name: string) => [
-      ...['-C', '-n', '-l', '-f', file],
+      ...['-C', '-n', '-l', '-f', join(folder, `${name}.conf`)],
       ...['-p', join(folder, `${name}.pid`), '-c', join(folder, `${name}-check.pid`)],
     ];
     const real = spawn('/usr/sbin/keepalived', arguments_('real'), {
@@ -185,7 +196,8 @@ describe('health checks beside Debian’s keepalived', () => {
       pending = lines.pop() ?? '';
       for (const line of lines) ours.take(translate(line));
     });
-    children.push(real, our);
+    programs.push(real, our);
+    children.unshift(real, our);
   }
 
   let read = 0;
@@ -355,10 +367,12 @@ describe('health checks beside Debian’s keepalived', () => {
   });
 
   it('a reload changes weights and servers, and nothing else', async () => {
-    const file = join(folder, 'keepalived.conf');
-    const text = readFileSync(file, 'utf8');
-    writeFileSync(file, text.replace('weight 2 # c', 'weight 4').replace('weight 3 # b', 'weight 6'));
-    for (const child of children) child.kill('SIGHUP');
+    for (const name of ['real', 'our']) {
+      const file = join(folder, `${name}.conf`);
+      const text = readFileSync(file, 'utf8');
+      writeFileSync(file, text.replace('weight 2 # c', 'weight 4').replace('weight 3 # b', 'weight 6'));
+    }
+    for (const child of programs) child.kill('SIGHUP');
     // The real one (2.2.7) sets a server whose weight a script moves to 0 at every reload, until the script runs again.
     await settle('reload', all(has(tcp, 'b', 6), has(tcp, 'c', 4), has(tcp, 'a', 3)), misc);
     assert.deepEqual(
@@ -367,9 +381,24 @@ describe('health checks beside Debian’s keepalived', () => {
       'ours leaves it as it is',
     );
   });
+
+  it('the notify FIFO told the same of every server and quorum, in the same order', () => {
+    const bySubject = (text: string) => {
+      const sequences = new Map<string, string[]>();
+      // The real one writes a NUL after each newline.
+      for (const line of text.replaceAll('\0', '').split('\n').filter(Boolean)) {
+        const at = line.lastIndexOf(' ');
+        const subject = line.slice(0, at);
+        sequences.set(subject, [...(sequences.get(subject) ?? []), line.slice(at + 1)]);
+      }
+      return Object.fromEntries([...sequences].sort());
+    };
+    assert.ok(Object.keys(bySubject(told.real)).length > 10);
+    assert.deepEqual(bySubject(told.our), bySubject(told.real));
+  });
 });
 
-function configuration(folder: string, ports: Map<string, number>): string {
+function configuration(folder: string, ports: Map<string, number>, fifo: string): string {
   const server = (name: string, inner: string, before = '') =>
     `  real_server 127.0.0.1 ${ports.get(name)} {\n${before}\n${inner}\n  }\n`;
   const common = '  delay_loop 0.4\n  lb_algo wrr\n  lb_kind NAT\n';
@@ -380,6 +409,7 @@ function configuration(folder: string, ports: Map<string, number>): string {
 global_defs {
   lvs_director dry-run
   script_user root
+  lvs_notify_fifo ${fifo}
 }
 virtual_server_group pair {
   192.0.2.11-12 443

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { createSocket } from 'node:dgram';
 import type { Socket } from 'node:net';
+import { internetChecksum } from '../../../healthcheck/ping-check.js';
 import type { Verdict } from '../../../healthcheck/probe.js';
 import { makeProbe } from '../../../healthcheck/probes.js';
 import { Reactor } from '../../../healthcheck/sockets.js';
@@ -8,6 +10,15 @@ import { defaultGlobal } from '../../../keepalived/model/global.js';
 import type { HttpCheck, ScheduledCheck, VirtualServer } from '../../../keepalived/model/virtual-server.js';
 import { createNotify } from '../../../keepalived/notify/index.js';
 import { systemClock } from '../../../lib/clock.js';
+import {
+  AF_INET,
+  close as closeSocket,
+  IPPROTO_ICMP,
+  socket as rawSocket,
+  SOCK_RAW,
+  sendto,
+  sockaddrIn,
+} from '../../../lib/libc.js';
 import { Log } from '../../../lib/log.js';
 import { skipBecause } from '../../runner/skip.js';
 import { dns, http, misc, ping, smtp, tcp, udp, url } from './fixtures.js';
@@ -130,6 +141,36 @@ describe('checkers against real peers', () => {
       const peer = await udpPeer();
       await peer.close();
       assert.deepEqual(await probe(udp(peer.port)), { outcome: 'failure', reason: 'ECONNREFUSED' });
+    });
+
+    it('fails on ICMP unreachable of every code: network, host, filtered', async function () {
+      if (process.getuid?.() !== 0) skipBecause(this, 'only root sends ICMP errors');
+      const raw = rawSocket(AF_INET, SOCK_RAW, IPPROTO_ICMP);
+      closing.push(async () => closeSocket(raw));
+      for (const [code, expected] of [
+        [0, 'ENETUNREACH'],
+        [1, 'EHOSTUNREACH'],
+        [3, 'ECONNREFUSED'],
+        [13, 'EHOSTUNREACH'],
+      ] as const) {
+        const socket = createSocket('udp4');
+        await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve));
+        const { port } = socket.address();
+        socket.on('message', (_message, sender) => {
+          // Type 3 with the header of the datagram that it is about (RFC 792).
+          const packet = Buffer.alloc(36);
+          packet.set([3, code]);
+          packet.set([0x45, 0, 0, 60, 0, 0, 0, 0, 64, 17, 0, 0, 127, 0, 0, 1, 127, 0, 0, 1], 8);
+          packet.writeUInt16BE(sender.port, 28);
+          packet.writeUInt16BE(port, 30);
+          packet.writeUInt16BE(40, 32);
+          packet.writeUInt16BE(internetChecksum(packet), 2);
+          sendto(raw, packet, sockaddrIn(Uint8Array.from([127, 0, 0, 1])));
+        });
+        const verdict = await probe(udp(port));
+        await new Promise<void>((resolve) => socket.close(() => resolve()));
+        assert.deepEqual(verdict, { outcome: 'failure', reason: expected }, `code ${code}`);
+      }
     });
 
     it('takes silence for life or for failure, as it is told', async () => {

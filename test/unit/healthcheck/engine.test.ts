@@ -314,6 +314,37 @@ describe('health check engine', () => {
     await until(() => operations().at(-1) === ADD, 'in');
   });
 
+  it('keeps a sorry server that is one of the real servers, whatever that one’s own checks say', async () => {
+    const [a, b] = [await peer(), await peer()];
+    const vs = virtualServer(
+      '192.0.2.1',
+      80,
+      [
+        realServer('10.0.0.1', 80, { checkers: [tcp(a.port)] }),
+        realServer('10.0.0.2', 80, { checkers: [tcp(b.port)] }),
+      ],
+      {
+        quorum: 2,
+        sorryServer: { address: '10.0.0.1', port: 80, forwarding: { method: 'FNAT' }, inhibit: true },
+      },
+    );
+    await bench.engine.apply(part([vs]), false);
+    const rows = () =>
+      [...bench.director.applied.values()]
+        .flatMap(({ servers }) => [...servers.values()].map((row) => `${row.address} ${row.weight}`))
+        .join(', ');
+    await until(() => rows() === '10.0.0.1 1, 10.0.0.2 1', 'both');
+    await b.close();
+    await until(() => rows() === '10.0.0.1 1', 'the sorry server');
+    await a.close();
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    await a.open();
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    assert.equal(rows(), '10.0.0.1 1');
+    await b.open();
+    await until(() => rows() === '10.0.0.1 1, 10.0.0.2 1', 'both again');
+  });
+
   it('takes up from what is in place after a crash: servers that were out stay out until checked', async () => {
     const server = await peer();
     const vs = virtualServer('192.0.2.1', 80, [
