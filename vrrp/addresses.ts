@@ -8,6 +8,8 @@ export interface PlacedAddress {
 
 /** Where virtual addresses live. Calls never throw: what cannot be done is logged, and the election goes on. */
 export interface AddressSink {
+  /** Gets ready what `add` will need, while there is time. */
+  prepare(addresses: readonly PlacedAddress[]): void;
   /** Puts addresses in place, all in one go; they may be there already. */
   add(addresses: readonly PlacedAddress[]): void;
   /** Takes addresses away; they may be gone already. Returns when the kernel has done it, or the order is under way. */

@@ -53,6 +53,8 @@ export class DataplaneAddresses implements AddressSink {
     this.#onAvailable = listener;
   }
 
+  prepare(): void {}
+
   add(addresses: readonly PlacedAddress[]): void {
     for (const address of addresses) this.#wanted.set(placeKey(address), address);
     this.#then(() => this.#apply(addresses.map((address) => addressOperation(Verb.VERB_PUT, address))));

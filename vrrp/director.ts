@@ -352,6 +352,9 @@ export class Director {
       } else if (router.state.name === 'fault') router.step({ type: 'recover' });
     }
     for (const group of groups) group.settle(undefined, false);
+    for (const router of routers) {
+      if (router.state.name === 'backup') this.#sink(router.model).prepare(this.#place(router.model));
+    }
   }
 
   /** How the adverts of an instance travel, and what is missing for that. */

@@ -12,6 +12,7 @@ import {
   IFA_F_NOPREFIXROUTE,
   type InterfaceAddress,
 } from '../lib/netlink/address.js';
+import type { MessageWriter } from '../lib/netlink/message.js';
 import type { NetlinkSocket } from '../lib/netlink/socket.js';
 import { type AddressSink, type PlacedAddress, placeKey } from './addresses.js';
 import type { Announcer } from './announcer.js';
@@ -37,6 +38,7 @@ export class KernelAddresses implements AddressSink {
   readonly #log: Log;
   /** Addresses that belong to somebody else. */
   readonly #foreign = new Set<string>();
+  readonly #made = new WeakMap<VirtualAddress, Ready>();
 
   constructor(netlink: NetlinkSocket, interfaces: Interfaces, announcer: Announcer, log: Log) {
     this.#netlink = netlink;
@@ -45,22 +47,56 @@ export class KernelAddresses implements AddressSink {
     this.#log = log;
   }
 
+  prepare(addresses: readonly PlacedAddress[]): void {
+    for (const placed of addresses) {
+      const one = this.#interfaces.get(placed.interface);
+      if (one) this.#ready(placed, one.link.index);
+    }
+  }
+
   add(addresses: readonly PlacedAddress[]): void {
-    for (const address of addresses) {
-      const present = marksKept && this.#present(address);
-      if (present && present.protocol !== PROTOCOL_KEEPALIVED) this.#foreign.add(placeKey(address));
-      else this.#foreign.delete(placeKey(address));
+    const known: PlacedAddress[] = [];
+    const requests: MessageWriter[] = [];
+    for (const placed of addresses) {
+      const one = this.#interfaces.get(placed.interface);
+      if (!one) {
+        this.#log.error(`cannot add address ${describe(placed)}: no such interface`);
+        continue;
+      }
+      const { request, key } = this.#ready(placed, one.link.index);
+      const present = marksKept ? one.addresses.get(key) : undefined;
+      const foreign = present !== undefined && present.protocol !== PROTOCOL_KEEPALIVED;
+      if (foreign) {
+        this.#foreign.add(placeKey(placed));
+        continue;
+      }
+      this.#foreign.delete(placeKey(placed));
+      known.push(placed);
+      requests.push(request);
     }
-    const known = this.#resolve(addresses, true);
-    const errors = this.#netlink.batch(known.map(({ address }) => addAddressRequest(address)));
-    for (const [i, error] of errors.entries()) {
-      if (error) this.#log.error(`cannot add address ${describe(known[i]!.placed)}: ${error.message}`);
+    for (const [i, error] of this.#netlink.batch(requests).entries()) {
+      if (error) this.#log.error(`cannot add address ${describe(known[i]!)}: ${error.message}`);
     }
+  }
+
+  /** The request that adds an address, made once: a take-over of a thousand addresses only has to send them. */
+  #ready(placed: PlacedAddress, index: number): Ready {
+    const made = this.#made.get(placed.spec);
+    if (made?.index === index) return made;
+    const { spec } = placed;
+    const prefixLength = spec.peer?.prefixLength ?? spec.prefixLength;
+    const ready = {
+      index,
+      key: `${formatIp(parseIp(spec.address))}/${prefixLength}`,
+      request: addAddressRequest(interfaceAddress(spec, index)),
+    };
+    this.#made.set(spec, ready);
+    return ready;
   }
 
   remove(addresses: readonly PlacedAddress[]): void {
     this.silence(addresses);
-    const known = this.#resolve(addresses, false);
+    const known = this.#resolve(addresses);
     const errors = this.#netlink.batch(known.map(({ address }) => deleteAddressRequest(address)));
     for (const [i, error] of errors.entries()) {
       if (!error || error.code === 'EADDRNOTAVAIL' || error.code === 'ENODEV') continue;
@@ -95,19 +131,22 @@ export class KernelAddresses implements AddressSink {
 
   close(): void {}
 
-  #resolve(
-    addresses: readonly PlacedAddress[],
-    complain: boolean,
-  ): { placed: PlacedAddress; address: InterfaceAddress }[] {
+  #resolve(addresses: readonly PlacedAddress[]): { placed: PlacedAddress; address: InterfaceAddress }[] {
     const known: { placed: PlacedAddress; address: InterfaceAddress }[] = [];
     for (const placed of addresses) {
       if (this.#foreign.has(placeKey(placed))) continue;
       const one = this.#interfaces.get(placed.interface);
       if (one) known.push({ placed, address: interfaceAddress(placed.spec, one.link.index) });
-      else if (complain) this.#log.error(`cannot add address ${describe(placed)}: no such interface`);
     }
     return known;
   }
+}
+
+interface Ready {
+  index: number;
+  /** As interfaces list it. */
+  key: string;
+  request: MessageWriter;
 }
 
 /** How the kernel is told of an address. */

@@ -149,6 +149,8 @@ describe('VRRP with keepalived as the other node', function () {
 
         // Nothing changes while both are well.
         const masters = () => `${a.log}${b.log}`.match(/\(\S+\) Entering MASTER/g)?.sort();
+        // Lines of the log come a little later than what they tell.
+        await pause(500);
         const quiet = masters();
         await pause(2500);
         assert.deepEqual(masters(), quiet);
