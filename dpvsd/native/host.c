@@ -244,26 +244,40 @@ static bool memory_info(void *context, uint32_t position, struct memory_info *in
 	return true;
 }
 
+/* Time-outs run in the director, where `ipvsadm --set` changes them too: the list has what runs. */
+static void setting_value(struct master *master, const struct setting_value *v,
+			  char value[SETTING_VALUE_SIZE])
+{
+	const uint32_t *timeout = settings_timeout(&master->director.timeouts, v->name);
+
+	if (timeout != NULL)
+		snprintf(value, SETTING_VALUE_SIZE, "%u", *timeout);
+	else
+		snprintf(value, SETTING_VALUE_SIZE, "%s", v->value);
+}
+
 static bool setting_info(void *context, uint32_t position, char name[SETTING_NAME_SIZE],
 			 char value[SETTING_VALUE_SIZE])
 {
-	const struct settings *s = &((struct master *)context)->settings;
+	struct master *master = context;
+	const struct settings *s = &master->settings;
 
 	if (position >= s->value_count)
 		return false;
 	snprintf(name, SETTING_NAME_SIZE, "%s", s->values[position].name);
-	snprintf(value, SETTING_VALUE_SIZE, "%s", s->values[position].value);
+	setting_value(master, &s->values[position], value);
 	return true;
 }
 
 static bool setting_get(void *context, const char *name, char value[SETTING_VALUE_SIZE])
 {
-	const struct settings *s = &((struct master *)context)->settings;
+	struct master *master = context;
+	const struct settings *s = &master->settings;
 
 	for (unsigned int i = 0; i < s->value_count; i++) {
 		if (strcmp(s->values[i].name, name) != 0)
 			continue;
-		snprintf(value, SETTING_VALUE_SIZE, "%s", s->values[i].value);
+		setting_value(master, &s->values[i], value);
 		return true;
 	}
 	return false;
@@ -290,9 +304,9 @@ static int setting_set(void *context, const char *name, const char *value, bool 
 	}
 	if (settings_change(s, name, value, error) < 0)
 		return -1;
-	if (strncmp(name, "tcp.timeout.", 12) == 0 || strncmp(name, "udp.timeout.", 12) == 0 ||
-	    strcmp(name, "conn.init_timeout") == 0)
-		master->director.timeouts = s->timeouts;
+	if (settings_timeout(&master->director.timeouts, name) != NULL)
+		*settings_timeout(&master->director.timeouts, name) = *settings_timeout(&s->timeouts, name);
+	net_reachable_set(master->stack, s->neighbour_timeout * 1000);
 	master->director.expire_quiescent = s->expire_quiescent;
 	master->net.forwarding4 = s->forwarding4;
 	master->net.forwarding6 = s->forwarding6;

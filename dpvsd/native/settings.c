@@ -82,29 +82,31 @@ static void remember(struct settings *s, const char *name, const char *value)
 	*v = new;
 }
 
+uint32_t *settings_timeout(struct timeouts *timeouts, const char *name)
+{
+	if (strcmp(name, "conn.init_timeout") == 0)
+		return &timeouts->connection_init;
+	for (unsigned int i = 0; strncmp(name, "tcp.timeout.", 12) == 0 && i < TCP_STATE_COUNT; i++)
+		if (strcmp(name + 12, tcp_names[i]) == 0)
+			return &timeouts->tcp[i];
+	for (unsigned int i = 0; strncmp(name, "udp.timeout.", 12) == 0 && i < UDP_STATE_COUNT; i++)
+		if (strcmp(name + 12, udp_names[i]) == 0)
+			return &timeouts->udp[i];
+	return NULL;
+}
+
 /* 1: taken, 0: no such item, -1: the value is wrong. */
 static int change(struct settings *s, const char *name, const char *value)
 {
+	uint32_t *timeout = settings_timeout(&s->timeouts, name);
 	uint32_t n;
 
-	if (strncmp(name, "tcp.timeout.", 12) == 0) {
-		for (unsigned int i = 0; i < TCP_STATE_COUNT; i++)
-			if (strcmp(name + 12, tcp_names[i]) == 0)
-				return number_in(value, 1, 31 * 86400, &s->timeouts.tcp[i]) ? 1 : -1;
-		return 0;
-	}
-	if (strncmp(name, "udp.timeout.", 12) == 0) {
-		for (unsigned int i = 0; i < UDP_STATE_COUNT; i++)
-			if (strcmp(name + 12, udp_names[i]) == 0)
-				return number_in(value, 1, 31 * 86400, &s->timeouts.udp[i]) ? 1 : -1;
-		return 0;
-	}
+	if (timeout != NULL)
+		return number_in(value, 1, 31 * 86400, timeout) ? 1 : -1;
 	if (strcmp(name, "log_level") == 0)
 		return log_level_set(value) ? 1 : -1;
 	if (strcmp(name, "neigh.timeout") == 0)
 		return number_in(value, 1, 3600, &s->neighbour_timeout) ? 1 : -1;
-	if (strcmp(name, "conn.init_timeout") == 0)
-		return number_in(value, 1, 31 * 86400, &s->timeouts.connection_init) ? 1 : -1;
 	if (strcmp(name, "udp.uoa_max_trail") == 0)
 		return number_in(value, 0, 255, &s->uoa_max_trail) ? 1 : -1;
 	if (strcmp(name, "ip4.ttl") == 0)

@@ -69,6 +69,8 @@ struct settings {
 void settings_defaults(struct settings *settings);
 /* Reads the whole text. -1 with `error` filled in: which line, and what is wrong. */
 int settings_parse(struct settings *settings, const char *text, struct error *error);
+/* The time-out that an item names ("tcp.timeout.established", "conn.init_timeout"); NULL: it names none. */
+uint32_t *settings_timeout(struct timeouts *timeouts, const char *name);
 /* Sets one item that may change while running. -1 with the error: unknown, or fixed once running. */
 int settings_change(struct settings *settings, const char *name, const char *value, struct error *error);
 

@@ -195,6 +195,11 @@ struct net_master *net_master_new(struct net *net, const struct net_output *outp
 	return master;
 }
 
+void net_reachable_set(struct net_master *master, uint32_t reachable_ms)
+{
+	master->limits.reachable_ms = or_default(reachable_ms, REACHABLE_MS);
+}
+
 void net_master_free(struct net_master *master)
 {
 	struct net *net;

@@ -190,6 +190,8 @@ struct net_master; /* the master's tables behind `net` */
 struct net_master *net_master_new(struct net *net, const struct net_output *output,
 				  const struct net_limits *limits);
 void net_master_free(struct net_master *master);
+/* Changes net_limits.reachable_ms, for neighbours that are confirmed from now on. */
+void net_reachable_set(struct net_master *master, uint32_t reachable_ms);
 
 /* A frame of ARP or ND that came in on a port: learns, answers for addresses of ours, lets waiting packets
  * go. `frame` begins with the Ethernet header. Total: any bytes are safe. */
