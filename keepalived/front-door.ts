@@ -37,6 +37,7 @@ interface Kind {
   name: SidecarName;
   title: string;
   program: string;
+  json?: boolean;
   /** Whether the configuration has work for it. */
   wanted(model: Model, options: Options): boolean;
   part(model: Model, run: RunFlags): unknown;
@@ -61,6 +62,7 @@ const kinds: Kind[] = [
     name: 'healthcheck',
     title: 'Healthcheck',
     program: join(compiled, 'healthcheck', 'main.js'),
+    json: true,
     wanted: (model, options) =>
       only(options, 'checker') && (options.all || model.loadBalancing.virtualServers.length > 0),
     part: (model, run) => ({ global: model.global, loadBalancing: model.loadBalancing, run }),
@@ -306,6 +308,7 @@ export class FrontDoor {
       name: kind.name,
       title: kind.title,
       program: kind.program,
+      json: kind.json ?? false,
       log: this.#log,
       logTarget: this.#logTarget,
       clock: systemClock,

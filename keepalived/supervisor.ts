@@ -41,6 +41,8 @@ export interface SupervisorOptions<Part> {
   onNews?(news: SidecarNews): void;
   /** With `dontRespawn`: it has ended. */
   onLost(code: number): void;
+  /** The part is plain enough for JSON (no bigint) and may be big. */
+  json?: boolean;
   /** How to start the process; replaced in tests. */
   start?: (program: string, env: NodeJS.ProcessEnv) => ChildProcess;
   part?: Part;
@@ -83,7 +85,7 @@ export class Supervisor<Part> {
     this.#part = part;
     this.#generation = generation;
     if (this.#child) {
-      if (this.#ready) this.#send({ type: 'model', generation, part, reload });
+      if (this.#ready) this.#sendModel(part, reload);
     } else if (!this.#restart) {
       this.#start();
     }
@@ -131,6 +133,13 @@ export class Supervisor<Part> {
     force.cancel();
   }
 
+  #sendModel(part: Part, reload: boolean): void {
+    const generation = this.#generation;
+    if (this.#options.json)
+      this.#send({ type: 'model-text', generation, text: JSON.stringify(part), reload });
+    else this.#send({ type: 'model', generation, part, reload });
+  }
+
   #send(order: Order<Part>): void {
     const child = this.#child;
     if (child?.connected) child.send(order, () => {});
@@ -171,7 +180,7 @@ export class Supervisor<Part> {
       case 'ready':
         this.#ready = true;
         if (this.#part !== undefined) {
-          this.#send({ type: 'model', generation: this.#generation, part: this.#part, reload: false });
+          this.#sendModel(this.#part, false);
         }
         this.#options.onReady?.();
         break;

@@ -5,6 +5,7 @@ import type { Global } from '../model/global.js';
 import type {
   CheckEndpoint,
   Checker,
+  CheckerKind,
   CheckTiming,
   Forwarding,
   LoadBalancing,
@@ -289,7 +290,7 @@ export class LoadBalancingResolver {
     port: number,
     method: Forwarding['method'],
     draft: VirtualServerDraft,
-    what: string,
+    what: () => string,
     place: Place,
   ): number {
     if (draft.target.kind !== 'address' || method === 'NAT' || method === 'FNAT' || method === 'SNAT')
@@ -297,7 +298,7 @@ export class LoadBalancingResolver {
     if (port === draft.target.port) return port;
     this.#say(
       'error',
-      `${what}: with ${method} its port must be ${draft.target.port}, which is used`,
+      `${what()}: with ${method} its port must be ${draft.target.port}, which is used`,
       place,
       'real_server',
     );
@@ -320,7 +321,7 @@ export class LoadBalancingResolver {
       sorry.port,
       forwarding.method,
       draft,
-      `sorry server ${sorry.address}`,
+      () => `sorry server ${sorry.address}`,
       draft.place,
     );
     return { address: sorry.address, port, forwarding, inhibit: sorry.inhibit };
@@ -340,9 +341,10 @@ export class LoadBalancingResolver {
     },
   ): RealServer | undefined {
     const forwarding = draft.forwarding ?? of.forwarding;
-    const what = `${of.name}: real server ${draft.address}:${draft.port}`;
+    // Only for messages: big files have none.
+    const what = () => `${of.name}: real server ${draft.address}:${draft.port}`;
     if (familyOf(draft.address) !== of.family && !mixed(forwarding)) {
-      this.#say('error', `${what} is of the other address family, left out`, draft.place, 'real_server');
+      this.#say('error', `${what()} is of the other address family, left out`, draft.place, 'real_server');
       return undefined;
     }
     const made: RealServer = {
@@ -357,9 +359,12 @@ export class LoadBalancingResolver {
       smtpAlert: draft.smtpAlert ?? this.#global.smtpAlertChecker ?? this.#global.smtpAlert ?? true,
       checkers: [],
     };
-    copy(draft, made, ['notifyUp', 'notifyDown', 'virtualHost', 'snmpName']);
+    if (draft.notifyUp !== undefined) made.notifyUp = draft.notifyUp;
+    if (draft.notifyDown !== undefined) made.notifyDown = draft.notifyDown;
+    if (draft.virtualHost !== undefined) made.virtualHost = draft.virtualHost;
+    if (draft.snmpName !== undefined) made.snmpName = draft.snmpName;
     if (made.upperThreshold > 0 && made.lowerThreshold > made.upperThreshold) {
-      this.#say('note', `${what}: lthreshold is more than uthreshold, ignored`, draft.place, 'real_server');
+      this.#say('note', `${what()}: lthreshold is more than uthreshold, ignored`, draft.place, 'real_server');
       made.lowerThreshold = 0;
     }
     for (const checker of draft.checkers) {
@@ -374,12 +379,12 @@ export class LoadBalancingResolver {
     real: RealServerDraft,
     server: RealServer,
     base: { delayLoop: number; connectTimeout: number },
-    what: string,
+    what: () => string,
   ): Checker[] {
     const delayLoop = draft.delayLoop ?? real.delayLoop ?? base.delayLoop;
     const { kind } = draft;
     const say = (finding: FindingKind, text: string) =>
-      this.#say(finding, `${what}: ${kind}: ${text}`, draft.place, kind);
+      this.#say(finding, `${what()}: ${kind}: ${text}`, draft.place, kind);
     const timing: CheckTiming = {
       retry:
         draft.retry ??
@@ -396,37 +401,47 @@ export class LoadBalancingResolver {
       alpha: draft.alpha ?? server.alpha,
       logAllFailures: draft.logAllFailures ?? this.#global.checkerLogAllFailures ?? false,
     };
-    const endpoint = (): CheckEndpoint => {
-      const made: CheckEndpoint = {
+    /** Timing and address in one object: most checks of a big file are nothing else. */
+    const network = <K extends CheckerKind>(of: K): { kind: K } & CheckTiming & CheckEndpoint => {
+      const made: { kind: K } & CheckTiming & CheckEndpoint = {
+        kind: of,
+        retry: timing.retry,
+        delayBeforeRetry: timing.delayBeforeRetry,
+        warmup: timing.warmup,
+        delayLoop: timing.delayLoop,
+        alpha: timing.alpha,
+        logAllFailures: timing.logAllFailures,
         connectAddress: draft.connectAddress ?? server.address,
         connectPort: draft.connectPort ?? server.port,
         fwmark: draft.fwmark ?? 0,
         connectTimeout: draft.connectTimeout ?? real.connectTimeout ?? base.connectTimeout,
       };
-      copy(draft, made, ['bindAddress', 'bindPort', 'bindInterface']);
-      if (made.bindAddress !== undefined && familyOf(made.bindAddress) !== familyOf(made.connectAddress)) {
-        say(
-          'error',
-          `bindto ${made.bindAddress} is of the other address family than ${made.connectAddress}, ignored`,
-        );
-        delete made.bindAddress;
+      if (draft.bindAddress !== undefined) {
+        if (familyOf(draft.bindAddress) === familyOf(made.connectAddress))
+          made.bindAddress = draft.bindAddress;
+        else {
+          say(
+            'error',
+            `bindto ${draft.bindAddress} is of the other address family than ${made.connectAddress}, ignored`,
+          );
+        }
       }
+      if (draft.bindPort !== undefined) made.bindPort = draft.bindPort;
+      if (draft.bindInterface !== undefined) made.bindInterface = draft.bindInterface;
       return made;
     };
     switch (kind) {
       case 'TCP_CHECK':
       case 'PING_CHECK':
-        return [{ kind, ...timing, ...endpoint() }];
+        return [network(kind)];
       case 'UDP_CHECK':
-        return [this.#udp(draft, { kind, ...timing, ...endpoint(), silence: 'alive' }, say)];
+        return [this.#udp(draft, { ...network(kind), silence: 'alive' }, say)];
       case 'SMTP_CHECK': {
         // Each `host` block is a check of its own, with what stands around the blocks as its defaults.
         const { hosts, ...common } = draft;
         const direct = draft.connectAddress !== undefined || draft.connectPort !== undefined;
         const own: Checker = {
-          kind,
-          ...timing,
-          ...endpoint(),
+          ...network(kind),
           heloName: draft.heloName ?? 'smtpchecker.keepalived.org',
         };
         const others = (hosts ?? []).flatMap((host) =>
@@ -435,7 +450,7 @@ export class LoadBalancingResolver {
         return direct || others.length === 0 ? [own, ...others] : others;
       }
       case 'DNS_CHECK':
-        return [{ kind, ...timing, ...endpoint(), type: draft.dnsType ?? 'SOA', name: draft.name ?? '.' }];
+        return [{ ...network(kind), type: draft.dnsType ?? 'SOA', name: draft.name ?? '.' }];
       case 'HTTP_GET':
       case 'SSL_GET': {
         const urls = (draft.urls ?? []).filter((url) => {
@@ -447,9 +462,7 @@ export class LoadBalancingResolver {
           return [];
         }
         const made: Extract<Checker, { kind: 'HTTP_GET' | 'SSL_GET' }> = {
-          kind,
-          ...timing,
-          ...endpoint(),
+          ...network(kind),
           httpProtocol: draft.httpProtocol ?? '1.0',
           enableSni: draft.enableSni ?? false,
           fastRecovery: draft.fastRecovery ?? false,

@@ -4,10 +4,11 @@ import { fileURLToPath } from 'node:url';
 import { type Bench, type Figure, machine, table } from './bench.js';
 import { dataplane } from './dataplane.js';
 import { healthcheck } from './healthcheck.js';
+import { keepalivedParse } from './keepalived-parse.js';
 import { load } from './load.js';
 import { vrrp } from './vrrp.js';
 
-const benches: Bench[] = [dataplane, load, healthcheck, vrrp];
+const benches: Bench[] = [dataplane, load, healthcheck, vrrp, keepalivedParse];
 
 const usage = `npm run bench [-- [--quick] [NAME...]]
 ${benches.map(({ name, about }) => `  ${name.padEnd(14)} ${about}`).join('\n')}
