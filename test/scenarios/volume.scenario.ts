@@ -6,34 +6,40 @@ import { onLab, randomFile, url } from './support.js';
 
 const megabytes = 100;
 
-const cases: { mode: Mode; arms: 1 | 2; workers: number }[] = [
-  { mode: 'fullnat', arms: 2, workers: 1 },
-  { mode: 'fullnat', arms: 1, workers: 2 },
-  { mode: 'nat', arms: 2, workers: 2 },
-  { mode: 'dr', arms: 1, workers: 1 },
+/** With direct routing only what goes to the servers passes the director: there the upload is the test. */
+const cases: { mode: Mode; arms: 1 | 2; workers: number; ways: ('up' | 'down')[] }[] = [
+  { mode: 'fullnat', arms: 2, workers: 1, ways: ['down', 'up'] },
+  { mode: 'fullnat', arms: 1, workers: 2, ways: ['down', 'up'] },
+  { mode: 'nat', arms: 2, workers: 2, ways: ['down'] },
+  { mode: 'dr', arms: 1, workers: 1, ways: ['up'] },
 ];
 
-for (const { mode, arms, workers } of cases) {
+for (const { mode, arms, workers, ways } of cases) {
   const title = `large transfers, ${mode}, ${arms === 1 ? 'one arm' : 'two arms'}, ${workers} worker(s)`;
   onLab({ title, mode, arms, workers, programs: ['sha256sum'] }, (stage) => {
     for (const family of families) {
-      stage.it(`a download of ${megabytes} MB arrives intact over IP${family}`, async () => {
-        const { lab } = stage;
-        const { sha256 } = await randomFile(lab, `${family}.bin`, megabytes * 1024 * 1024);
-        const command = `curl -sS --fail --max-time 100 '${url(lab, family, `/shared/${family}.bin`)}' | sha256sum`;
-        assert.equal((await lab.client.run(['sh', '-c', command], { limit: 110_000 })).slice(0, 64), sha256);
-      });
+      if (ways.includes('down'))
+        stage.it(`a download of ${megabytes} MB arrives intact over IP${family}`, async () => {
+          const { lab } = stage;
+          const { sha256 } = await randomFile(lab, `${family}.bin`, megabytes * 1024 * 1024);
+          const command = `curl -sS --fail --max-time 100 '${url(lab, family, `/shared/${family}.bin`)}' | sha256sum`;
+          assert.equal(
+            (await lab.client.run(['sh', '-c', command], { limit: 110_000 })).slice(0, 64),
+            sha256,
+          );
+        });
 
-      stage.it(`an upload of ${megabytes} MB arrives intact over IP${family}`, async () => {
-        const { lab } = stage;
-        const { path, sha256 } = await randomFile(lab, `${family}.bin`, megabytes * 1024 * 1024);
-        const target = url(lab, family, '/', UPLOAD_PORT);
-        const answer = await lab.client.run(
-          ['curl', '-sS', '--fail', '--max-time', '100', '-H', 'Expect:', '-T', path, target],
-          { limit: 110_000 },
-        );
-        assert.equal(answer.trim(), sha256);
-      });
+      if (ways.includes('up'))
+        stage.it(`an upload of ${megabytes} MB arrives intact over IP${family}`, async () => {
+          const { lab } = stage;
+          const { path, sha256 } = await randomFile(lab, `${family}.bin`, megabytes * 1024 * 1024);
+          const target = url(lab, family, '/', UPLOAD_PORT);
+          const answer = await lab.client.run(
+            ['curl', '-sS', '--fail', '--max-time', '100', '-H', 'Expect:', '-T', path, target],
+            { limit: 110_000 },
+          );
+          assert.equal(answer.trim(), sha256);
+        });
     }
   });
 }
