@@ -577,7 +577,8 @@ static int remove_route(struct net_master *master, const struct route *route, st
 bool net_route_find(const struct net_master *master, const struct route *wanted, bool for_delete,
 		    struct route *out)
 {
-	const struct own_route *own = for_delete ? find_for_delete(master, wanted) : find_exact(master, wanted);
+	const struct own_route *own = for_delete ? find_for_delete(master, wanted)
+						 : find_exact(master, wanted);
 
 	if (own)
 		*out = own->route;
