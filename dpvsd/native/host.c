@@ -196,16 +196,15 @@ static bool worker_info(void *context, uint32_t position, struct worker_info *in
 	return true;
 }
 
+/* Packet pools and the EAL's heap; control adds tables and reservations. */
 static bool memory_info(void *context, uint32_t position, struct memory_info *info)
 {
 	struct master *master = context;
-	struct memory_reservation reserved[64];
 	struct rte_malloc_socket_stats heap;
-	size_t count;
 
 	memset(info, 0, sizeof(*info));
 	for (unsigned int i = 0; i < RTE_DIM(master->pools); i++) {
-		if (master->pools[i] == NULL)
+		if (master->pools[i] == NULL || (i > 0 && master->pools[i] == master->pools[0]))
 			continue;
 		if (position-- != 0)
 			continue;
@@ -215,31 +214,11 @@ static bool memory_info(void *context, uint32_t position, struct memory_info *in
 		info->unit = "objects";
 		return true;
 	}
-	if (position < master->settings.worker_count) {
-		const struct connection_table *table = master->views[position].connections;
-
-		snprintf(info->name, sizeof(info->name), "connections-%u", position);
-		info->size = connection_table_capacity(table);
-		info->used = connection_table_count(table);
-		info->unit = "objects";
-		return true;
-	}
-	position -= master->settings.worker_count;
-	if (position == 0) {
-		rte_malloc_get_socket_stats(0, &heap);
-		snprintf(info->name, sizeof(info->name), "heap-0");
-		info->size = heap.heap_totalsz_bytes;
-		info->used = heap.heap_allocsz_bytes;
-		info->unit = "bytes";
-		return true;
-	}
-	position--;
-	count = memory_reservations(reserved, RTE_DIM(reserved));
-	if (position >= count)
+	if (position != 0 || rte_malloc_get_socket_stats(0, &heap) != 0)
 		return false;
-	snprintf(info->name, sizeof(info->name), "%s", reserved[position].what);
-	info->size = reserved[position].bytes;
-	info->used = reserved[position].bytes;
+	snprintf(info->name, sizeof(info->name), "heap-0");
+	info->size = heap.heap_totalsz_bytes;
+	info->used = heap.heap_allocsz_bytes;
 	info->unit = "bytes";
 	return true;
 }
