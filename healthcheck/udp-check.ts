@@ -24,6 +24,16 @@ export interface ReplyPattern {
   maxLength: number;
 }
 
+/** Servers of one kind ask and expect the same bytes: each is kept once, by its text. Only what the configuration says gets in. */
+const payloads = new Map<string, Buffer>();
+const patterns = new Map<string, ReplyPattern>();
+
+function once<Value>(known: Map<string, Value>, text: string, make: () => Value): Value {
+  const value = known.get(text) ?? make();
+  known.set(text, value);
+  return value;
+}
+
 /** Compiles the hex pattern of require_reply, in which `x` stands for any nibble. */
 export function replyPattern(required: NonNullable<UdpCheck['requireReply']>): ReplyPattern {
   const nibbles = [...required.pattern];
@@ -64,8 +74,13 @@ const inbox = Buffer.alloc(65_537);
  */
 export function udpCheck(check: UdpCheck, proxy: VirtualServer['proxyProtocol'], reactor: Reactor): Probe {
   const route = routeOf(check);
-  const payload = udpPayload(check, proxy);
-  const pattern = check.requireReply ? replyPattern(check.requireReply) : undefined;
+  const payload = once(payloads, `${check.payload ?? ''} ${proxy}`, () => udpPayload(check, proxy));
+  const required = check.requireReply;
+  const pattern =
+    required &&
+    once(patterns, `${required.pattern} ${required.minLength} ${required.maxLength}`, () =>
+      replyPattern(required),
+    );
   const onSilence = check.silence === 'alive' ? success : failure('no reply');
   return {
     run(_step, done) {
