@@ -192,6 +192,7 @@ describe('bin/keepalived', function () {
     configure(globals() + virtualServer(1));
     const door = start();
     await logged('Startup complete');
+    await logged('dry-run: add server');
     const first = Number(readFileSync(join(folder, 'c.pid'), 'utf8'));
     process.kill(first, 'SIGKILL');
     await logged('Respawning');
