@@ -126,11 +126,11 @@ export class Director {
     return attempt([bin('dpip'), ...args], this.#env(options));
   }
 
-  /** The commands that give the director its addresses and the way to the clients: each is a list of arguments of dpip. */
-  addressCommands(): string[][] {
+  /** Gives the director its addresses, and the way to the clients. */
+  async configureAddresses(): Promise<void> {
     const { plan } = this;
-    const commands: string[][] = [];
-    const add = (prefix: string, device: string) => commands.push(['addr', 'add', prefix, 'dev', device]);
+    const addresses: string[][] = [];
+    const add = (prefix: string, device: string) => addresses.push(['addr', 'add', prefix, 'dev', device]);
     add(`${plan.outerDirector.v4}/24`, plan.outerDevice);
     add(`${plan.outerDirector.v6}/64`, plan.outerDevice);
     if (plan.arms === 2) {
@@ -139,14 +139,13 @@ export class Director {
     }
     add(`${plan.virtual.v4}/32`, plan.outerDevice);
     add(`${plan.virtual.v6}/128`, plan.outerDevice);
-    commands.push(['route', 'add', 'default', 'via', plan.outerRouter.v4, 'dev', plan.outerDevice]);
-    commands.push(['-6', 'route', 'add', 'default', 'via', plan.outerRouter.v6, 'dev', plan.outerDevice]);
-    return commands;
-  }
-
-  /** Gives the director its addresses and routes. */
-  async configureAddresses(): Promise<void> {
-    for (const command of this.addressCommands()) await this.dpip(command);
+    // Their order among themselves means nothing; the routes need them.
+    await Promise.all(addresses.map((command) => this.dpip(command)));
+    const route = (via: string) => ['route', 'add', 'default', 'via', via, 'dev', plan.outerDevice];
+    await Promise.all([
+      this.dpip(route(plan.outerRouter.v4)),
+      this.dpip(['-6', ...route(plan.outerRouter.v6)]),
+    ]);
   }
 }
 
