@@ -5,6 +5,7 @@ import { Diagnostics } from './grammar/diagnostics.js';
 import { Line, readStatements, type Subsystem } from './grammar/keyword.js';
 import { Reader } from './grammar/reader.js';
 import { interfaceExists } from './interfaces.js';
+import { lookIn } from './lines/names.js';
 import type { Dialect, IncludeChecks } from './model/global.js';
 import type { Model } from './model/index.js';
 import { resolveBfd } from './resolve/bfd.js';
@@ -59,6 +60,7 @@ export function parse(file: string, options: ParseOptions = {}): Parsed {
     },
     diagnostics,
   );
+  lookIn();
   const draft = emptyDraft();
   const found = reader.open(file, options.text);
   const exists = options.interfaceExists ?? interfaceExists;

@@ -18,6 +18,7 @@ import {
   word,
   words,
 } from '../grammar/shapes.js';
+import { lookIn } from '../lines/names.js';
 import type {
   Dialect,
   Global,
@@ -40,6 +41,9 @@ const NO_IPVS_NFT: Spec = {
   in: 'upstream',
   accepted:
     'the dataplane takes virtual server groups as they are and needs no nftables rules to mark packets',
+};
+const NO_CONNECTOR: Spec = {
+  accepted: "processes are counted in /proc, without a socket of the kernel's process connector",
 };
 const NO_IPSETS: Spec = {
   accepted: 'packets to addresses are dropped by rules of their own, not through ipsets',
@@ -281,7 +285,10 @@ export const globalDefs = table<GlobalDraft>(
       },
       { alias: 'checker_process_name', warn: 'mention' },
     ),
-    field('use_symlink_paths', bool, 'useSymlinkPaths', U),
+    field('use_symlink_paths', bool, 'useSymlinkPaths', {
+      ...U,
+      accepted: 'the paths of scripts are always used as they are written',
+    }),
     field('set_supplementary_groups', bool, 'setSupplementaryGroups', U),
     field('router_id', word, 'routerId'),
     field('notification_email_from', word, 'notificationEmailFrom'),
@@ -331,6 +338,7 @@ export const globalDefs = table<GlobalDraft>(
       (global, read) => {
         global.dynamicInterfaces = read;
       },
+      { note: 'an interface may always come back with other properties, with or without the word' },
     ),
     field('no_email_faults', flag, 'noEmailFaults'),
     field('default_interface', word, 'defaultInterface', { default: 'eth0' }),
@@ -524,8 +532,8 @@ export const globalDefs = table<GlobalDraft>(
         ),
       ];
     }),
-    field('process_monitor_rcv_bufs', uint(1, LARGEST), 'processMonitorRcvBufs'),
-    field('process_monitor_rcv_bufs_force', bool, 'processMonitorRcvBufsForce'),
+    field('process_monitor_rcv_bufs', uint(1, LARGEST), 'processMonitorRcvBufs', NO_CONNECTOR),
+    field('process_monitor_rcv_bufs_force', bool, 'processMonitorRcvBufsForce', NO_CONNECTOR),
     field('rs_init_notifies', bool, 'rsInitNotifies'),
     field('no_checker_emails', bool, 'noCheckerEmails'),
     value(
@@ -595,8 +603,24 @@ export const globalDefs = table<GlobalDraft>(
       },
       { ...U, default: '1' },
     ),
-    field('iproute_usr_dir', word, 'iprouteUsrDir', U),
-    field('iproute_etc_dir', word, 'iprouteEtcDir', U),
+    value(
+      'iproute_usr_dir',
+      word,
+      (global, folder) => {
+        global.iprouteUsrDir = folder;
+        lookIn({ usr: folder });
+      },
+      U,
+    ),
+    value(
+      'iproute_etc_dir',
+      word,
+      (global, folder) => {
+        global.iprouteEtcDir = folder;
+        lookIn({ etc: folder });
+      },
+      U,
+    ),
     field('state_dump_file', word, 'stateDumpFile', U),
     field('stats_dump_file', word, 'statsDumpFile', U),
     field('json_dump_file', word, 'jsonDumpFile', U),

@@ -235,7 +235,7 @@ const realServer = table<RealServerDraft>(
     ...inheritedTimes<RealServerDraft>(),
     value('smtp_alert', bool, setReal('smtpAlert'), { default: 'true' }),
     value('virtualhost', word, setReal('virtualHost')),
-    value('snmp_name', word, setReal('snmpName'), U),
+    value('snmp_name', word, setReal('snmpName'), { ...U, accepted: 'there is no SNMP agent in this suite' }),
     ...checkerKeywords,
   ],
   { tolerant: ['virtualhost', 'snmp_name'], once: ['notify_up', 'notify_down'] },
@@ -281,7 +281,9 @@ export const virtualServer = table<VirtualServerDraft>(
     schedulerFlag('mh-fallback', 'flag1', 'mh'),
     value('lb_kind', forwarding, set('forwarding'), { default: 'NAT' }),
     value('lvs_method', forwarding, set('forwarding'), { default: 'NAT', alias: 'lb_kind' }),
-    value('persistence_engine', word, set('persistenceEngine')),
+    value('persistence_engine', word, set('persistenceEngine'), {
+      accepted: 'the dataplane persists by client address whatever engine is named',
+    }),
     value(
       'persistence_timeout',
       {
@@ -301,7 +303,7 @@ export const virtualServer = table<VirtualServerDraft>(
     value('ha_suspend', flag, set('haSuspend')),
     value('smtp_alert', bool, set('smtpAlert'), { default: 'false' }),
     value('virtualhost', word, set('virtualHost')),
-    value('snmp_name', word, set('snmpName'), U),
+    value('snmp_name', word, set('snmpName'), { ...U, accepted: 'there is no SNMP agent in this suite' }),
     value('alpha', flag, set('alpha')),
     value('omega', flag, set('omega')),
     value('quorum_up', script, set('quorumUp')),

@@ -27,6 +27,7 @@ function row(keyword: Keyword<never>): string {
   const notes: string[] = [];
   if (keyword.alias) notes.push(`old name of \`${keyword.alias}\``);
   if (keyword.accepted) notes.push(keyword.accepted);
+  if (keyword.note) notes.push(keyword.note);
   const status = keyword.accepted ? 'accepted' : 'implemented';
   const argument = keyword.kind === 'block' ? `${keyword.args} { ... }`.trim() : keyword.args;
   const cells = [

@@ -14,6 +14,8 @@ export interface Spec {
   alias?: string;
   warn?: boolean | 'mention';
   default?: string;
+  /** What else should be known, for the documentation. */
+  note?: string;
 }
 
 /** How the arguments of a keyword are read. */

@@ -43,9 +43,17 @@ export interface NameFolders {
 
 export const standardFolders: NameFolders = { usr: '/usr/share/iproute2', etc: '/etc/iproute2' };
 
+/** Where names are looked up while a configuration is read. */
+let folders: NameFolders = standardFolders;
+
+/** Changes the folders; without argument the standard ones, as every reading begins. */
+export function lookIn(other?: Partial<NameFolders>): void {
+  folders = other ? { ...folders, ...other } : standardFolders;
+}
+
 const cache = new Map<string, Map<string, number>>();
 
-function load(file: NameFile, folders: NameFolders): Map<string, number> {
+function load(file: NameFile): Map<string, number> {
   const key = `${folders.usr}\n${folders.etc}\n${file}`;
   const known = cache.get(key);
   if (known) return known;
@@ -72,16 +80,11 @@ function load(file: NameFile, folders: NameFolders): Map<string, number> {
  * The number of a name (or of a number as text, decimal, 0x or 0 octal).
  * @param max greatest number
  */
-export function numberOf(
-  file: NameFile,
-  text: string,
-  max: number,
-  folders = standardFolders,
-): number | undefined {
+export function numberOf(file: NameFile, text: string, max: number): number | undefined {
   const number = /^(0[xX][0-9a-fA-F]+|[1-9]\d*|0)$/.test(text)
     ? Number(text)
     : /^0[0-7]+$/.test(text)
       ? Number.parseInt(text, 8)
-      : load(file, folders).get(text);
+      : load(file).get(text);
   return number !== undefined && number <= max ? number : undefined;
 }

@@ -60,12 +60,17 @@ export function runScript(
       let timedOut = false;
       let soft: NodeJS.Timeout | undefined;
       let hard: NodeJS.Timeout | undefined;
-      const child = spawn(file, words, {
+      const supplementary = global.setSupplementaryGroups && who.uid !== undefined;
+      // Node can set user and group of a child, but not the other groups of the user: setpriv(1) of util-linux does.
+      const identity = supplementary
+        ? [`--reuid=${who.uid}`, `--regid=${who.gid ?? who.uid}`, '--init-groups', '--', file]
+        : [];
+      const child = spawn(supplementary ? 'setpriv' : file, [...identity, ...words], {
         stdio: 'ignore',
         detached: true,
         env: scriptEnvironment(),
-        ...(who.uid === undefined ? {} : { uid: who.uid }),
-        ...(who.gid === undefined ? {} : { gid: who.gid }),
+        ...(supplementary || who.uid === undefined ? {} : { uid: who.uid }),
+        ...(supplementary || who.gid === undefined ? {} : { gid: who.gid }),
       });
       const kill = (signal: NodeJS.Signals) => {
         try {

@@ -100,6 +100,19 @@ describe('notifications', () => {
     else equal(typeof result.code, 'number');
   });
 
+  it('with set_supplementary_groups the user has all its groups', async function () {
+    if (process.getuid?.() !== 0) this.skip();
+    const plain = createNotify(settings(), 'vrrp', log);
+    const groups = createNotify(settings({ setSupplementaryGroups: true }), 'vrrp', log);
+    const check = { argv: ['/bin/sh', '-c', 'test "$(id -un)" = nobody'], user: 'nobody' };
+    deepEqual(await plain.script(check), { code: 0, timedOut: false });
+    deepEqual(await groups.script(check), { code: 0, timedOut: false });
+    deepEqual(await groups.script({ ...check, argv: ['/bin/sh', '-c', 'exit 9'] }), {
+      code: 9,
+      timedOut: false,
+    });
+  });
+
   it('writes lines to a FIFO that it makes and removes, and to one that is there', async () => {
     const path = join(folder, 'events');
     const notify = createNotify(settings({ vrrpNotifyFifo: { path } }), 'vrrp', log);
