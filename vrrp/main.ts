@@ -14,8 +14,14 @@ import type { Log } from '../lib/log.js';
 import { Director } from './director.js';
 import { dump } from './dump.js';
 
-/** Nice value when the configuration names none: ahead of everything that is not told otherwise. */
+/**
+ * Without a word in the configuration the process takes the lowest real-time priority, and this nice value where that is not
+ * permitted: it works for microseconds at a time, and those must not wait.
+ */
+const DEFAULT_REALTIME = 1;
 const DEFAULT_NICE = -10;
+/** Microseconds of CPU without a pause, at least. */
+const REALTIME_LIMIT = 5_000_000;
 
 /** The VRRP process under the front door. */
 const log = sidecarLog('vrrp');
@@ -60,16 +66,19 @@ function tune(globals: VrrpGlobals, log: Log): void {
   };
   attempt('set the process name', false, () => setProcessName(globals.processName ?? 'keepalived_vrrp'));
   attempt('lock memory', globals.noSwap, lockMemory);
-  attempt('raise the priority', globals.processPriority !== undefined, () =>
-    setNice(globals.processPriority ?? DEFAULT_NICE),
-  );
   if (globals.cpuAffinity.length > 0)
     attempt('set the CPU affinity', true, () => setAffinity(globals.cpuAffinity));
-  if (globals.realtimePriority !== undefined) {
-    // The limit is for a process without garbage collection: one pause of ours must not be punished with SIGXCPU.
-    attempt('limit real-time CPU use', true, () =>
-      setRealtimeLimit(Math.max(globals.realtimeLimit, 1_000_000)),
+  const { processPriority, realtimePriority } = globals;
+  if (processPriority !== undefined || realtimePriority === undefined) {
+    attempt('raise the priority', processPriority !== undefined, () =>
+      setNice(processPriority ?? DEFAULT_NICE),
     );
-    attempt('use real-time scheduling', true, () => setRealtime(globals.realtimePriority!));
   }
+  if (processPriority !== undefined && realtimePriority === undefined) return;
+  const asked = realtimePriority !== undefined;
+  // The limit is for a process without garbage collection: one pause of ours must not be punished with SIGXCPU.
+  attempt('limit real-time CPU use', asked, () =>
+    setRealtimeLimit(Math.max(globals.realtimeLimit, REALTIME_LIMIT)),
+  );
+  attempt('use real-time scheduling', asked, () => setRealtime(realtimePriority ?? DEFAULT_REALTIME));
 }
