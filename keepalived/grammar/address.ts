@@ -1,5 +1,4 @@
 import { isIPv6 } from 'node:net';
-import { Address6 } from 'ip-address';
 
 /**
  * An address as the model has it: IPv4 dotted, IPv6 as RFC 5952 writes it.
@@ -8,7 +7,7 @@ import { Address6 } from 'ip-address';
 export function normalAddress(text: string): string | undefined {
   if (!text.includes(':')) return isDotted(text) ? text : undefined;
   if (!isIPv6(text) || text.includes('%')) return undefined;
-  return new Address6(text).correctForm();
+  return compressed(groupsOf(text));
 }
 
 /** Four numbers 0..255 without leading zeros, with dots between them; big files have hundreds of thousands of these. */
@@ -31,6 +30,43 @@ function isDotted(text: string): boolean {
   return dots === 3 && number >= 0;
 }
 
+/** The eight groups of a valid IPv6 address, which may end in a dotted IPv4 address. */
+function groupsOf(text: string): number[] {
+  const dotted = /(\d+)\.(\d+)\.(\d+)\.(\d+)$/.exec(text);
+  const hexadecimal = dotted
+    ? text.slice(0, dotted.index) +
+      `${(Number(dotted[1]) * 256 + Number(dotted[2])).toString(16)}:${(Number(dotted[3]) * 256 + Number(dotted[4])).toString(16)}`
+    : text;
+  const [head = '', tail] = hexadecimal.split('::');
+  const numbers = (part: string) =>
+    part === '' ? [] : part.split(':').map((group) => Number.parseInt(group, 16));
+  const before = numbers(head);
+  if (tail === undefined) return before;
+  const after = numbers(tail);
+  return [...before, ...Array<number>(8 - before.length - after.length).fill(0), ...after];
+}
+
+/** RFC 5952 4: lower case, no leading zeros, the longest run of two or more zero groups (the first of equals) as `::`. */
+function compressed(groups: number[]): string {
+  let start = -1;
+  let length = 1;
+  for (let at = 0; at < 8; at++) {
+    let end = at;
+    while (end < 8 && groups[end] === 0) end++;
+    if (end - at > length) {
+      start = at;
+      length = end - at;
+    }
+    if (end > at) at = end;
+  }
+  const text = (from: number, to: number) =>
+    groups
+      .slice(from, to)
+      .map((group) => group.toString(16))
+      .join(':');
+  return start < 0 ? text(0, 8) : `${text(0, start)}::${text(start + length, 8)}`;
+}
+
 /** 4 or 6. */
 export function familyOf(address: string): 4 | 6 {
   return address.includes(':') ? 6 : 4;
@@ -39,12 +75,16 @@ export function familyOf(address: string): 4 | 6 {
 /** An address as a number, for ranges and masks. */
 export function toNumber(address: string): bigint {
   if (familyOf(address) === 4) return address.split('.').reduce((sum, part) => sum * 256n + BigInt(part), 0n);
-  return new Address6(address).bigInt();
+  return groupsOf(address).reduce((sum, group) => sum * 65536n + BigInt(group), 0n);
 }
 
 /** The address of a number. */
 export function fromNumber(number: bigint, family: 4 | 6): string {
-  if (family === 6) return Address6.fromBigInt(number).correctForm();
+  if (family === 6) {
+    return compressed(
+      Array.from({ length: 8 }, (_, group) => Number((number >> BigInt(112 - 16 * group)) & 0xffffn)),
+    );
+  }
   return [24n, 16n, 8n, 0n].map((shift) => String((number >> shift) & 255n)).join('.');
 }
 

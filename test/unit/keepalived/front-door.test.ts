@@ -16,6 +16,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readReloadTime } from '../../../keepalived/reload-time.js';
 import { runningProcess, writeSafely } from '../../../keepalived/safe-file.js';
+import { skipBecause } from '../../runner/skip.js';
 
 const program = fileURLToPath(new URL('../../../../bin/keepalived', import.meta.url));
 
@@ -276,7 +277,7 @@ describe('bin/keepalived', function () {
   });
 
   it('tells systemd when it is ready, reloads and stops', async function () {
-    if (spawnSync('python3', ['-c', '']).status !== 0) this.skip();
+    if (spawnSync('python3', ['-c', '']).status !== 0) skipBecause(this, 'python3 is needed as a listener');
     configure(globals() + virtualServer(1));
     const path = join(folder, 'notify.sock');
     const seen = join(folder, 'notify.log');
@@ -357,7 +358,7 @@ describe('bin/keepalived', function () {
   });
 
   it('enters the network namespace that the configuration names', async function () {
-    if (process.getuid?.() !== 0) this.skip();
+    if (process.getuid?.() !== 0) skipBecause(this, 'only root can make a network namespace');
     const name = `door-${process.pid}`;
     equal(spawnSync('ip', ['netns', 'add', name]).status, 0);
     try {

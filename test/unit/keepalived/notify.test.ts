@@ -17,6 +17,7 @@ import { defaultGlobal, type Global } from '../../../keepalived/model/global.js'
 import { createNotify } from '../../../keepalived/notify/index.js';
 import { message } from '../../../keepalived/notify/smtp.js';
 import { Log } from '../../../lib/log.js';
+import { skipBecause } from '../../runner/skip.js';
 
 /** Waits until a condition holds; the limit is generous since other programs share the machine. */
 async function until(what: string, condition: () => boolean, limit = 15_000): Promise<void> {
@@ -90,7 +91,7 @@ describe('notifications', () => {
   });
 
   it('runs as the user of the script', async function () {
-    if (process.getuid?.() !== 0) this.skip();
+    if (process.getuid?.() !== 0) skipBecause(this, 'only root can become another user');
     const out = join(folder, 'who');
     writeFileSync(out, '', { mode: 0o666 });
     const notify = createNotify(settings(), 'vrrp', log);
@@ -101,7 +102,7 @@ describe('notifications', () => {
   });
 
   it('with set_supplementary_groups the user has all its groups', async function () {
-    if (process.getuid?.() !== 0) this.skip();
+    if (process.getuid?.() !== 0) skipBecause(this, 'only root can become another user');
     const plain = createNotify(settings(), 'vrrp', log);
     const groups = createNotify(settings({ setSupplementaryGroups: true }), 'vrrp', log);
     const check = { argv: ['/bin/sh', '-c', 'test "$(id -un)" = nobody'], user: 'nobody' };

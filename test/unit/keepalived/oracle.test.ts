@@ -8,6 +8,7 @@ import { differences } from '../../../keepalived/compatibility/differences.js';
 import { format } from '../../../keepalived/grammar/diagnostics.js';
 import type { Keyword } from '../../../keepalived/grammar/keyword.js';
 import { parse } from '../../../keepalived/parse.js';
+import { skipBecause } from '../../runner/skip.js';
 import { Random, randomConfiguration, Samples } from './random-configuration.js';
 
 /*
@@ -34,10 +35,7 @@ describe("exit codes of -t beside Debian's keepalived", function () {
 
   before(function () {
     const reason = why();
-    if (reason) {
-      console.error(`      skipped: ${reason}`);
-      this.skip();
-    }
+    if (reason) skipBecause(this, reason);
     folder = mkdtempSync(join(tmpdir(), `oracle-${process.pid}-`));
     execFileSync('ip', ['netns', 'add', namespace]);
     for (const [index, name] of INTERFACES.entries()) {
@@ -89,7 +87,8 @@ describe("exit codes of -t beside Debian's keepalived", function () {
   }
 
   it('the same for each of its sample files', function () {
-    if (!existsSync(SAMPLES)) this.skip();
+    if (!existsSync(SAMPLES))
+      skipBecause(this, `${SAMPLES} is not there (documentation of packages is not installed)`);
     const files = readdirSync(SAMPLES).filter((name) => name.startsWith('keepalived.conf'));
     equal(files.length >= 25, true);
     for (const name of files) {
