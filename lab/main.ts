@@ -3,7 +3,7 @@ import { Lab } from './lab.js';
 import { whyNoLab } from './needs.js';
 import { families } from './plan.js';
 import { HTTP_PORT, UDP_PORT } from './ports.js';
-import { type LabRecord, listLabs, removeLab, removeStaleLabs } from './registry.js';
+import { type LabRecord, listLabs, removeStaleLabs } from './registry.js';
 import { hints, statusText } from './show.js';
 import { balanceOf, type Snapshot, Statistics } from './statistics.js';
 import { failures, type Target, Traffic } from './traffic-plan.js';
@@ -228,9 +228,8 @@ function list(): number {
 }
 
 async function clean(): Promise<number> {
-  const stale = listLabs().filter((lab) => !lab.alive);
-  for (const lab of stale) await removeLab(lab);
-  console.log(stale.length === 0 ? 'nothing to remove' : `removed ${stale.map(({ id }) => id).join(' ')}`);
+  const stale = await removeStaleLabs();
+  console.log(stale.length === 0 ? 'nothing to remove' : `removed ${stale.join(' ')}`);
   return 0;
 }
 

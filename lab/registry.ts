@@ -119,6 +119,12 @@ export async function removeLab(record: LabRecord): Promise<void> {
 export async function removeStaleLabs(): Promise<string[]> {
   const stale = listLabs().filter((lab) => !lab.alive);
   for (const lab of stale) await removeLab(lab);
+  // What needs.ts tries the machine with: left when its process was killed at that very moment.
+  for (const name of readdirIfThere('/run/netns')) {
+    const owner = /^dvh-try-(\d+)$/.exec(name)?.[1];
+    if (owner && processStartTime(Number(owner)) === undefined)
+      await attempt(['ip', 'netns', 'delete', name]);
+  }
   return stale.map((lab) => lab.id);
 }
 
