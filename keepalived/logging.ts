@@ -1,6 +1,6 @@
 import { openSync, writeSync } from 'node:fs';
 import type { LogSink } from '../lib/log.js';
-import { syslogSink } from './syslog.js';
+import { syslogSink, timestamp } from './syslog.js';
 
 /** Where a process of the suite writes its log; the front door decides from its command line and hands it down. */
 export interface LogTarget {
@@ -12,14 +12,6 @@ export interface LogTarget {
   file?: string;
   /** Debug lines too (`--log-detail`). */
   detail?: boolean;
-}
-
-function stamp(): string {
-  const now = new Date();
-  const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
-  const two = (value: number) => String(value).padStart(2, '0');
-  const day = String(now.getDate()).padStart(2, ' ');
-  return `${months[now.getMonth()]} ${day} ${two(now.getHours())}:${two(now.getMinutes())}:${two(now.getSeconds())}`;
 }
 
 /**
@@ -38,7 +30,7 @@ export function consoleOrSyslog(ident: string, target: LogTarget): LogSink {
       try {
         writeSync(
           fd,
-          `${stamp()} ${ident}[${process.pid}]: ${severity === 'debug' ? 'debug: ' : ''}${line}\n`,
+          `${timestamp()} ${ident}[${process.pid}]: ${severity === 'debug' ? 'debug: ' : ''}${line}\n`,
         );
       } catch {
         // A full disk must not stop the work that was to be logged.

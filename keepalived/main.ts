@@ -1,4 +1,4 @@
-import { fork } from 'node:child_process';
+import { fork, spawnSync } from 'node:child_process';
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { release, version } from 'node:os';
 import { resolve } from 'node:path';
@@ -146,7 +146,8 @@ function run(options: Options, argv: string[]): void {
     return;
   }
   const { global } = parsed.model;
-  if (options.dumpConf) log.info(`Configuration as understood:\n${writeModel(parsed.model)}`);
+  if (options.dumpConf) for (const line of writeModel(parsed.model).trimEnd().split('\n')) log.info(line);
+  if (options.coreDump) allowCoreFiles(log);
   const pidPath = pidFile('parent', options, global);
   const other = runningProcess(pidPath);
   if (other !== undefined) {
@@ -194,6 +195,15 @@ function run(options: Options, argv: string[]): void {
     void door.stop('an internal error', EXIT_FATAL);
   });
   void door.start();
+}
+
+/** `-m`: a crash of this process or one of its sidecars leaves a core file, wherever the machine puts those. */
+function allowCoreFiles(log: Log): void {
+  const done = spawnSync('prlimit', ['--pid', String(process.pid), '--core=unlimited:unlimited'], {
+    encoding: 'utf8',
+  });
+  if (done.status !== 0)
+    log.warning(`core files are not allowed: ${(done.error?.message ?? done.stderr).trim()}`);
 }
 
 /** Starts this program anew without a terminal, waits until it runs, and leaves it alone. */

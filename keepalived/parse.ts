@@ -1,10 +1,10 @@
 import { hostname } from 'node:os';
+import { interfaceIndex } from '../lib/libc.js';
 import { root } from './blocks/root.js';
 import { emptyDraft } from './draft.js';
 import { Diagnostics } from './grammar/diagnostics.js';
 import { Line, readStatements, type Subsystem } from './grammar/keyword.js';
 import { Reader } from './grammar/reader.js';
-import { interfaceExists } from './interfaces.js';
 import { lookIn } from './lines/names.js';
 import type { Dialect, IncludeChecks } from './model/global.js';
 import type { Model } from './model/index.js';
@@ -63,7 +63,7 @@ export function parse(file: string, options: ParseOptions = {}): Parsed {
   lookIn();
   const draft = emptyDraft();
   const found = reader.open(file, options.text);
-  const exists = options.interfaceExists ?? interfaceExists;
+  const exists = options.interfaceExists ?? ((name: string) => interfaceIndex(name) !== 0);
   const line = new Line(reader, new Set(options.off ?? []), exists);
   if (found) readStatements(line, root, draft, true);
   if (options.dialect) draft.global.dialect = options.dialect;

@@ -189,6 +189,19 @@ describe('bin/keepalived', function () {
     match(readFileSync(join(folder, 'check.log'), 'utf8'), /Unknown keyword 'nonsense'/);
   });
 
+  it('reloads at the time that a file names, and removes the file', async () => {
+    const schedule = join(folder, 'when');
+    configure(globals(` reload_time_file ${schedule}`) + virtualServer(1));
+    start();
+    await logged('dry-run: add server');
+    configure(globals(` reload_time_file ${schedule}`) + virtualServer(6));
+    const at = new Date(Date.now() + 2000).toISOString();
+    writeFileSync(schedule, `${at.slice(0, 10)} ${at.slice(11, 19)}Z\n`);
+    await logged('Reload scheduled for');
+    await logged('weight 6');
+    equal(existsSync(schedule), false);
+  });
+
   it('a sidecar that is killed comes back; when the front door is killed the sidecar ends', async () => {
     configure(globals() + virtualServer(1));
     const door = start();
