@@ -13,8 +13,9 @@ export interface Clock {
   /**
    * Calls back once, `delay` milliseconds from now (0 or less: at the next turn).
    * @param name what the timer is for, shown in diagnostics
+   * @param slack milliseconds by which it may be early when the process is awake anyway; a clock is free to ignore it
    */
-  after(delay: number, callback: () => void, name?: string): Timer;
+  after(delay: number, callback: () => void, name?: string, slack?: number): Timer;
 }
 
 /** The real clock: monotonic, unaffected by changes of the date. */

@@ -3,6 +3,7 @@ import { close, Epoll, eventfd, eventfdWrite, read, timerfdArm, timerfdCreate } 
 
 interface Entry {
   at: number;
+  slack: number;
   order: number;
   callback: () => void;
   name: string;
@@ -48,9 +49,10 @@ export class Poller implements Clock {
     return performance.now();
   }
 
-  after(delay: number, callback: () => void, name = ''): Timer {
+  after(delay: number, callback: () => void, name = '', slack = 0): Timer {
     const entry: Entry = {
       at: this.now() + Math.max(0, delay),
+      slack,
       order: this.#order++,
       callback,
       name,
@@ -111,16 +113,16 @@ export class Poller implements Clock {
   }
 
   #expire(): void {
-    for (let first = this.#heap[0]; first && first.at <= this.now(); first = this.#heap[0]) {
+    for (let first = this.#heap[0]; first && first.at - first.slack <= this.now(); first = this.#heap[0]) {
       // Packets first: what arrived before this moment may move the timer that is about to fire.
       const ready = this.#epoll.poll().filter((fd) => fd !== this.#timer && fd !== this.#wake);
       if (ready.length > 0) {
         this.#read(ready);
         first = this.#heap[0];
-        if (!first || first.at > this.now()) return;
+        if (!first || first.at - first.slack > this.now()) return;
       }
       this.#remove(first);
-      this.#onLate(this.now() - first.at);
+      this.#onLate(Math.max(0, this.now() - first.at));
       this.#guard(first.callback);
     }
   }

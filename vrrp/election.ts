@@ -101,6 +101,14 @@ export function masterDownInterval(settings: ElectionSettings, masterInterval: n
   return settings.downTimerAdverts * masterInterval + skewTime(settings, masterInterval);
 }
 
+/**
+ * How much earlier than due a master may send: adverts of many routers can then leave together. A backup's timer is never
+ * early.
+ */
+export function timerSlack(state: ElectionState, settings: Pick<ElectionSettings, 'advertInterval'>): number {
+  return state.name === 'master' ? settings.advertInterval / 100 : 0;
+}
+
 /** Order of addresses as unsigned numbers in network order. */
 export function compareAddresses(a: Uint8Array, b: Uint8Array): number {
   for (let i = 0; i < a.length && i < b.length; i++) {
@@ -231,7 +239,9 @@ function changed(state: ElectionState, settings: ElectionSettings, now: number):
 }
 
 function timer(state: ElectionState, settings: ElectionSettings, now: number, grouped: boolean): Step {
-  if (state.deadline === undefined || now < state.deadline) return { state, actions: [] };
+  if (state.deadline === undefined || now < state.deadline - timerSlack(state, settings)) {
+    return { state, actions: [] };
+  }
   if (state.name === 'master') {
     if (overslept(state.deadline, settings, now)) return becomeBackup(settings, now, settings.advertInterval);
     // From due time to due time, so that lateness does not add up; after a long stop there is nothing to catch up with.

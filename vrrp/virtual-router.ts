@@ -12,11 +12,18 @@ import {
   type ElectionState,
   elect,
   initialElection,
+  timerSlack,
 } from './election.js';
 import { type Notification, type NotifiedState, notificationOf } from './notifications.js';
 import { ReplayGuard } from './packet/auth-hmac.js';
 import { IPPROTO_VRRP } from './packet/checksum.js';
-import { checkPacketFor, type DropReason, type ReceiveContext, type ReceivedPacket } from './receive.js';
+import {
+  checkPacketFor,
+  type DropReason,
+  type ReceiveContext,
+  type ReceivedPacket,
+  type Verdict,
+} from './receive.js';
 import { noStatistics, type Statistics } from './statistics.js';
 import type { Channel, Path, Transport } from './transport.js';
 
@@ -100,6 +107,7 @@ export class VirtualRouter {
   #leftBehind: PlacedAddress[] = [];
   #routesInPlace = false;
   #refreshTimer: Timer | undefined;
+  #lastChecked: { packet: ReceivedPacket; source: string; verdict: Verdict; master: boolean } | undefined;
 
   constructor(model: VrrpInstance, around: RouterSurroundings) {
     this.model = model;
@@ -132,6 +140,7 @@ export class VirtualRouter {
     const before = this.model;
     this.model = model;
     this.#sender.configure(model);
+    this.#lastChecked = undefined;
     this.#receive.instance = model;
     this.#receive.addresses = advertisedAddresses(model);
     this.#receive.unicastPeers = peersOf(model);
@@ -290,6 +299,7 @@ export class VirtualRouter {
         this.step({ type: 'timer' });
       },
       `(${this.name}) ${this.state.name === 'master' ? 'advert' : 'master down'}`,
+      timerSlack(this.state, this.model),
     );
   }
 
@@ -313,9 +323,7 @@ export class VirtualRouter {
       this.#complain('own', `received an advert from its own address ${formatIp(packet.source)}`);
       return;
     }
-    this.#receive.master = this.state.name === 'master';
-    const verdict = checkPacketFor(this.#receive, packet, Date.now());
-    const source = formatIp(packet.source);
+    const { source, verdict } = this.#check(packet);
     if ('drop' in verdict) {
       this.statistics[counters[verdict.drop]]++;
       this.#complain(`${verdict.drop} ${source}`, `dropped advert from ${source}: ${verdict.detail}`);
@@ -343,6 +351,23 @@ export class VirtualRouter {
     if (this.#leftBehind.length > 0 && this.state.name === 'backup' && !this.#takesOver(priority)) {
       this.#forgetLeftBehind();
     }
+  }
+
+  /** A master says the same again and again: the same bytes get the same verdict without being taken apart anew. */
+  #check(packet: ReceivedPacket): { source: string; verdict: Verdict } {
+    const master = this.state.name === 'master';
+    const last = this.#lastChecked;
+    if (last && last.master === master && samePacket(last.packet, packet)) return last;
+    this.#receive.master = master;
+    const verdict = checkPacketFor(this.#receive, packet, Date.now());
+    const source = formatIp(packet.source);
+    // Adverts that carry a sequence number are never the same.
+    const numbered = this.model.authHmac !== undefined || this.model.authentication?.type === 'ah';
+    const settled = 'accept' in verdict && this.#receive.lastMaster === source && !numbered;
+    this.#lastChecked = settled
+      ? { packet: { ...packet, payload: Buffer.from(packet.payload) }, source, verdict, master }
+      : undefined;
+    return { source, verdict };
   }
 
   #takesOver(heard: number): boolean {
@@ -496,6 +521,16 @@ export class VirtualRouter {
     this.#complaints.set(kind, now);
     this.#around.log.warning(`(${this.name}) ${sentence}`);
   }
+}
+
+function samePacket(a: ReceivedPacket, b: ReceivedPacket): boolean {
+  return (
+    a.ttl === b.ttl &&
+    a.protocol === b.protocol &&
+    Buffer.compare(a.source, b.source) === 0 &&
+    Buffer.compare(a.destination, b.destination) === 0 &&
+    Buffer.compare(a.payload, b.payload) === 0
+  );
 }
 
 /** IP protocol of an instance's adverts. */

@@ -73,6 +73,18 @@ describe('Poller', () => {
     );
   });
 
+  it('lets timers with slack go along with one that is due', async () => {
+    const start = poller.now();
+    const fired: number[] = [];
+    await new Promise<void>((resolve) => {
+      poller.after(5, () => fired.push(poller.now() - start));
+      poller.after(25, () => fired.push(poller.now() - start), 'patient', 22);
+      poller.after(40, resolve);
+    });
+    assert.equal(fired.length, 2);
+    assert.ok(fired[1]! >= 5 && fired[1]! < 25, `${fired}`);
+  });
+
   it('hands over packets that arrived before a timer fell due', async () => {
     const receiver = loopbackSocket();
     const sender = loopbackSocket();
