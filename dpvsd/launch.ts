@@ -7,6 +7,9 @@ import { STARTED, type Started } from './started.js';
 
 /** Folder of the project, from the compiled place of this file (dist/dpvsd/). */
 export const projectRoot = fileURLToPath(new URL('../..', import.meta.url));
+/** What watches the kernel's side of the twins, and how Node stays small for it. */
+export const watcherProgram = fileURLToPath(new URL('../kni/main.js', import.meta.url));
+export const WATCHER_FLAGS = ['--max-old-space-size=64', '--max-semi-space-size=1'];
 export const nativeProgram = join(projectRoot, 'build', 'native', 'dpvsd-native');
 
 /** Whether somebody answers at a Unix socket. A socket file that a dead process left behind does not count. */

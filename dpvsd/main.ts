@@ -87,7 +87,7 @@ async function start(options: Options, conf: Conf, machine: Machine, eal: string
     );
     return 1;
   }
-  const { become, nativeProgram, obstacles } = await import('./launch.js');
+  const { become, nativeProgram, obstacles, watcherProgram, WATCHER_FLAGS } = await import('./launch.js');
   const found = await obstacles(options.ipc, options.pid);
   for (const line of found) complain(line);
   if (found.length > 0) return 1;
@@ -96,6 +96,7 @@ async function start(options: Options, conf: Conf, machine: Machine, eal: string
   const settings = allSettings(conf, plan, {
     ipc: options.ipc,
     pid: options.pid,
+    watch: [process.execPath, ...WATCHER_FLAGS, watcherProgram, '-x', options.ipc],
     reload: [process.execPath, process.argv[1] ?? '', 'reload', '-c', path, '-x', options.ipc],
   });
   try {

@@ -31,6 +31,7 @@ import type { ForwardingWorker } from './plan/workers.js';
  *     worker N lcore L name NAME { port N [rxq Q] txq Q }...
  *                                  numbered from 0; each `port` begins another queue; without rxq the worker only sends there
  *     reload_command WORD...       what to run on SIGHUP: program and arguments; %XX in a word is a character in hexadecimal
+ *     twins_command WORD...        what to run for as long as the process does, to watch the kernel's side of the twins; likewise
  *
  * The lines of tcp.*, udp.*, conn.init_timeout, conn.expire_quiescent, neigh.timeout, ip4.*, ip6.*, uoa.mode and log_level may change
  * later by `Setting` messages of control.proto, under the same names and with the same values.
@@ -46,6 +47,8 @@ export interface Places {
   pid: string;
   /** Program and arguments that reload the configuration. */
   reload: string[];
+  /** Program and arguments that watch the kernel's side of the twins. */
+  watch: string[];
 }
 
 const bit = (value: boolean): string => (value ? '1' : '0');
@@ -128,6 +131,9 @@ export const allSettings = (conf: Conf, plan: Plan, places: Places): Setting[] =
   ...fixedSettings(conf, plan),
   ...reloadable(conf.model),
   { name: 'reload_command', value: places.reload.map(escapeWord).join(' ') },
+  ...(plan.ports.some((port) => port.kni !== undefined)
+    ? [{ name: 'twins_command', value: places.watch.map(escapeWord).join(' ') }]
+    : []),
 ];
 
 /** The whole text for the native process. */

@@ -21,7 +21,6 @@ const path = (example: string) => text('a path', example, /^\/\S+$/);
 
 const fragmentsFixed = 'each worker waits one second for the fragments of at most 16,384 packets';
 // What is still to be built: whoever builds it takes the constant away, and documents and -t follow.
-const twinLater = 'kernel twins are not built yet';
 const uoaLater = 'UOA is not built yet';
 
 const synproxyLater = 'SYN proxy is not built yet';
@@ -85,7 +84,6 @@ const device = group(
     kni_name: optional(twin, 'Name of the kernel twin.', {
       init: true,
       otherwise: 'NAME.kni',
-      without: twinLater,
     }),
     fdir: section('Flow director, of old versions of DPVS.', {
       mode: optional(text('a word', 'perfect'), 'Mode.', { without: 'rte_flow rules need no mode' }),
@@ -120,7 +118,6 @@ const bonding = group(
     kni_name: optional(twin, 'Name of the kernel twin.', {
       init: true,
       otherwise: 'NAME.kni',
-      without: twinLater,
     }),
     options: optional(
       text('KEY=VALUE;KEY=VALUE', 'dedicated_queues=on', /^\w+=\w+(;\w+=\w+)*;?$/),
@@ -217,7 +214,6 @@ export const items = {
       'Gives each port a twin in the kernel, for what the dataplane does not handle itself.',
       {
         init: true,
-        without: twinLater,
       },
     ),
     lldp: item(flag, true, 'Announces itself to the switch by LLDP.', {

@@ -65,6 +65,7 @@ static bool link_info(void *context, uint16_t port, struct link_info *info)
 		info->full_duplex = link.link_duplex == RTE_ETH_LINK_FULL_DUPLEX;
 		info->autonegotiation = link.link_autoneg == RTE_ETH_LINK_AUTONEG;
 	}
+	info->forward2kni = master->net.ports[port].mirrored;
 	info->promiscuous = rte_eth_promiscuous_get(p->ethdev) == 1;
 	info->allmulticast = rte_eth_allmulticast_get(p->ethdev) == 1;
 	snprintf(info->driver, sizeof(info->driver), "%s", p->info.driver_name);
@@ -107,11 +108,12 @@ static int link_set(void *context, uint16_t port, const struct link_change *chan
 	const char *name = master->net.ports[port].name;
 	int done = 0;
 
-	if (change->what & (LINK_FORWARD2KNI | LINK_LLDP))
-		return error_set(error, "unsupported", NULL,
-				 "link %s: forward2kni and lldp need the kernel twin, which this version "
-				 "does not have",
-				 name);
+	if (change->what & LINK_LLDP)
+		return error_set(error, "unsupported", "run lldpd on the kernel twin",
+				 "link %s: lldp is not part of this version", name);
+	if (change->what & LINK_FORWARD2KNI && change->forward2kni && !master->net.ports[port].has_twin)
+		return error_set(error, "unsupported", "give it one: `kni on` in dpvs.conf",
+				 "%s has no twin in the kernel", name);
 	if (change->what & LINK_MTU && (change->mtu < master->ports[port].info.min_mtu ||
 					change->mtu > master->ports[port].info.max_mtu))
 		return error_set(error, "invalid", NULL, "link %s: mtu %u is outside %u-%u", name,
@@ -125,8 +127,18 @@ static int link_set(void *context, uint16_t port, const struct link_change *chan
 	if (done == 0 && change->what & LINK_ALLMULTICAST)
 		done = change->allmulticast ? rte_eth_allmulticast_enable(ethdev)
 					    : rte_eth_allmulticast_disable(ethdev);
-	if (done == 0 && change->what & LINK_UP)
+	if (done == 0 && change->what & LINK_UP) {
 		done = change->up ? rte_eth_dev_set_link_up(ethdev) : rte_eth_dev_set_link_down(ethdev);
+		/* Where the driver cannot, nothing is sent from the port any more, and the twin goes down. */
+		if (done == -ENOTSUP)
+			done = 0;
+		if (done == 0) {
+			master->net.ports[port].stopped = !change->up;
+			master->link_checked_ms = 0;
+		}
+	}
+	if (done == 0 && change->what & LINK_FORWARD2KNI)
+		master->net.ports[port].mirrored = change->forward2kni;
 	if (done == 0 && change->what & LINK_MAC) {
 		struct rte_ether_addr mac;
 
@@ -143,8 +155,10 @@ static int link_set(void *context, uint16_t port, const struct link_change *chan
 	if (done != 0)
 		return error_set(error, "unsupported", NULL, "link %s: driver %s refuses: %s", name,
 				 master->ports[port].info.driver_name, strerror(-done));
-	if (change->what & (LINK_MAC | LINK_MTU))
+	if (change->what & (LINK_MAC | LINK_MTU)) {
 		net_port_changed(master->stack, port, clock_ms());
+		twin_follow(&master->twins, port, &master->net.ports[port]);
+	}
 	return 0;
 }
 
@@ -314,4 +328,5 @@ void master_host(struct master *master, struct control_host *host)
 	host->setting_set = setting_set;
 	host->log = write_log;
 	host->master_counters = &master->counters;
+	master_host_twins(host);
 }

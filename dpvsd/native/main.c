@@ -152,6 +152,21 @@ static int make_pools(struct master *master, struct error *error)
 	return 0;
 }
 
+static int start_twins(struct master *master, struct error *error)
+{
+	const struct twins_surroundings surroundings = {
+	    .workers = master->workers,
+	    .worker_count = master->settings.worker_count,
+	    .pool = master->pools[0],
+	    .net = &master->net,
+	    .rcu = master->rcu,
+	    .channel = &master->channel,
+	};
+
+	master->watcher.words = master->settings.watcher_words;
+	return twins_start(&master->twins, &surroundings, error);
+}
+
 static int conf_fd_of(int argc, char **argv, int *eal_argc)
 {
 	for (int i = 1; i < argc; i++) {
@@ -201,8 +216,8 @@ int main(int argc, char **argv)
 	memory_eal = rte_eal_has_hugepages() != 0;
 	if (make_pools(&master, &error) < 0 ||
 	    ports_open(s, &master.net, master.ports, master.pools, &error) < 0 ||
-	    twins_open(&master.twins, s, &master.net, &error) < 0 || master_prepare(&master, &error) < 0 ||
-	    twins_start(&master.twins, master.workers, s->worker_count, master.pools[0], &error) < 0 ||
+	    twins_open(&master.twins, s, &master.net, master.ports, &error) < 0 ||
+	    master_prepare(&master, &error) < 0 || start_twins(&master, &error) < 0 ||
 	    ports_start(master.ports, s->port_count, &error) < 0) {
 		fail(&error);
 		rte_eal_cleanup();
@@ -234,6 +249,7 @@ int main(int argc, char **argv)
 	for (unsigned int i = 0; i < s->worker_count; i++)
 		__atomic_store_n(&master.workers[i].stop, 1, __ATOMIC_RELAXED);
 	rte_eal_mp_wait_lcore();
+	watcher_stop(&master.watcher);
 	twins_stop(&master.twins);
 	control_free(master.control);
 	ports_close(master.ports, s->port_count);

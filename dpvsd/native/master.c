@@ -198,10 +198,13 @@ static int prepare_workers(struct master *master, struct error *error)
 		worker->adaptive = s->adaptive;
 		worker->handover = ring_new("handover", i, RING_HANDOVER, RING_F_SC_DEQ, worker->socket);
 		worker->send = ring_new("send", i, RING_SEND, RING_F_SP_ENQ | RING_F_SC_DEQ, worker->socket);
-		worker->twin_send = ring_new("twin-send", i, RING_SEND, RING_F_SP_ENQ | RING_F_SC_DEQ,
-					     worker->socket);
+		worker->twin_send[TWIN_CONTROL] = ring_new("twin-control", i, RING_SEND / 2,
+							   RING_F_SP_ENQ | RING_F_SC_DEQ, worker->socket);
+		worker->twin_send[TWIN_BULK] = ring_new("twin-bulk", i, RING_SEND,
+							RING_F_SP_ENQ | RING_F_SC_DEQ, worker->socket);
 		worker->twins = &master->twins;
-		if (worker->handover == NULL || worker->send == NULL || worker->twin_send == NULL)
+		if (worker->handover == NULL || worker->send == NULL ||
+		    worker->twin_send[TWIN_CONTROL] == NULL || worker->twin_send[TWIN_BULK] == NULL)
 			return error_set(error, "memory", "give more memory (`memory MB`)",
 					 "no memory for the rings of worker %u", i);
 		for (unsigned int p = 0; p < MAX_PORTS; p++)
@@ -256,7 +259,7 @@ int master_prepare(struct master *master, struct error *error)
 	    .path = s->ipc, .version = DPVSHA_VERSION, .started = (uint64_t)time(NULL)};
 	struct control_host host;
 	struct director *director = &master->director;
-	size_t rcu_size = rte_rcu_qsbr_get_memsize(MAX_WORKERS);
+	size_t rcu_size = rte_rcu_qsbr_get_memsize(RCU_READERS);
 	sigset_t signals;
 
 	the_master = master;
@@ -266,7 +269,7 @@ int master_prepare(struct master *master, struct error *error)
 	master->channel.unresolved = ring_new("unresolved", 0, RING_UNRESOLVED, RING_F_SC_DEQ, SOCKET_ID_ANY);
 	master->channel.wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (master->rcu == NULL || master->channel.control == NULL || master->channel.unresolved == NULL ||
-	    master->channel.wake_fd < 0 || rte_rcu_qsbr_init(master->rcu, MAX_WORKERS) != 0)
+	    master->channel.wake_fd < 0 || rte_rcu_qsbr_init(master->rcu, RCU_READERS) != 0)
 		return error_set(error, "memory", "give more memory (`memory MB`)",
 				 "no memory for the master's rings");
 	rcu_defer = defer;
@@ -312,28 +315,15 @@ int master_prepare(struct master *master, struct error *error)
 }
 
 /* HUP: the launcher reads the file again and sends what changed over the control socket. */
-static void reload(struct master *master)
+static void reload(const struct master *master)
 {
-	pid_t child;
-
 	if (master->settings.reload_words[0] == NULL) {
 		log_line(LOG_WARNING_LEVEL, "HUP: started without a reload command, nothing done");
 		return;
 	}
 	log_line(LOG_NOTICE_LEVEL, "HUP: reading the configuration again");
-	child = fork();
-	if (child < 0) {
+	if (child_start(master->settings.reload_words) < 0)
 		log_line(LOG_ERROR, "HUP: cannot start the reload: %s", strerror(errno));
-		return;
-	}
-	if (child == 0) {
-		sigset_t none;
-
-		sigemptyset(&none);
-		sigprocmask(SIG_SETMASK, &none, NULL);
-		execv(master->settings.reload_words[0], master->settings.reload_words);
-		_exit(127);
-	}
 }
 
 static void on_signals(struct master *master)
@@ -345,9 +335,10 @@ static void on_signals(struct master *master)
 			reload(master);
 		} else if (info.ssi_signo == SIGCHLD) {
 			int status;
+			pid_t child;
 
-			while (waitpid(-1, &status, WNOHANG) > 0)
-				if (status != 0)
+			while ((child = waitpid(-1, &status, WNOHANG)) > 0)
+				if (!watcher_ended(&master->watcher, child, clock_ms()) && status != 0)
 					log_line(LOG_WARNING_LEVEL,
 						 "reload: not everything was taken over (status %d)",
 						 WIFEXITED(status) ? WEXITSTATUS(status) : -1);
@@ -369,8 +360,10 @@ static bool serve_rings(struct master *master, uint64_t now)
 		net_input(master->stack, mbufs[i]->port, rte_pktmbuf_mtod(mbufs[i], uint8_t *),
 			  mbufs[i]->data_len, now);
 		/* The kernel hears ARP and ND as well: it answers for its own addresses, and learns its
-		 * neighbours. */
-		if (master->net.ports[mbufs[i]->port].has_twin)
+		 * neighbours. What came by the wire or was mirrored it has already. */
+		if (master->net.ports[mbufs[i]->port].has_twin &&
+		    !master->net.ports[mbufs[i]->port].mirrored &&
+		    !twin_has_it(&master->twins, &master->net, mbufs[i]))
 			twin_give(&master->twins, mbufs[i]);
 		else
 			rte_pktmbuf_free(mbufs[i]);
@@ -394,7 +387,7 @@ void master_run(struct master *master)
 
 	while (!master->stop) {
 		struct epoll_event events[8];
-		uint64_t now = clock_ms(), due, wait = WAIT_MAX_MS, count;
+		uint64_t now = clock_ms(), due, watcher_due, wait = WAIT_MAX_MS, count;
 		bool more = serve_rings(master, now);
 		int control;
 
@@ -414,9 +407,13 @@ void master_run(struct master *master)
 		due = net_tick(master->stack, now);
 		flow_follow(master->ports, master->settings.port_count, master->workers,
 			    master->settings.worker_count, &master->director, master->settings.flow_rules);
+		groups_follow(&master->groups, master->ports, &master->net, master->stack);
+		watcher_due = watcher_work(&master->watcher, now);
 		reclaim(master);
 
 		wait = RTE_MIN(wait, master->link_checked_ms + LINK_POLL_MS - now);
+		if (watcher_due != UINT64_MAX)
+			wait = RTE_MIN(wait, watcher_due);
 		if (due != UINT64_MAX)
 			wait = RTE_MIN(wait, due > now ? due - now : 0);
 		if (control != CONTROL_NEVER)

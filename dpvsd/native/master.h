@@ -6,11 +6,15 @@
 #include <signal.h>
 
 #include "channel.h"
+#include "child.h"
 #include "control/control.h"
+#include "port/groups.h"
 #include "port/port.h"
 #include "worker.h"
 
 struct deferred;
+
+enum { MAX_FLOWS = 1024 };
 
 struct master {
 	struct settings settings;
@@ -24,6 +28,10 @@ struct master {
 	struct rte_mempool *pools[RTE_MAX_NUMA_NODES];
 	struct master_channel channel;
 	struct twins twins;
+	struct groups groups;
+	struct watcher watcher;
+	struct flow_info flows[MAX_FLOWS];
+	uint32_t flow_count;
 	struct packet_counters counters; /* ends of held packets */
 	struct rte_rcu_qsbr *rcu;
 	struct deferred *deferred_first, *deferred_last;
@@ -46,5 +54,7 @@ void master_run(struct master *master);
 
 /* Fills in the callbacks of control (host.c). */
 void master_host(struct master *master, struct control_host *host);
+/* Those about the kernel twins (host_twin.c). */
+void master_host_twins(struct control_host *host);
 
 #endif

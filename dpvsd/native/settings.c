@@ -250,19 +250,20 @@ static int parse_worker(struct settings *s, char *text)
 	return 0;
 }
 
-static int parse_reload(struct settings *s, const char *text)
+/* Words, divided by blanks; %XX is a character in hexadecimal. */
+static int parse_words(char *room, size_t size, char *list[], const char *text)
 {
 	unsigned int words = 0;
 	size_t at = 0;
 
 	while (*text != '\0') {
-		if (words == RELOAD_WORDS)
+		if (words == COMMAND_WORDS)
 			return -1;
-		s->reload_words[words++] = &s->reload[at];
+		list[words++] = &room[at];
 		for (; *text != '\0' && *text != ' '; text++) {
 			char c = *text;
 
-			if (at + 2 > sizeof(s->reload))
+			if (at + 2 > size)
 				return -1;
 			if (c == '%') {
 				char hex[3] = {text[1], text[1] ? text[2] : '\0', '\0'};
@@ -272,9 +273,9 @@ static int parse_reload(struct settings *s, const char *text)
 				c = (char)strtol(hex, NULL, 16);
 				text += 2;
 			}
-			s->reload[at++] = c;
+			room[at++] = c;
 		}
-		s->reload[at++] = '\0';
+		room[at++] = '\0';
 		while (*text == ' ')
 			text++;
 	}
@@ -319,7 +320,9 @@ static int parse_line(struct settings *s, const char *name, char *value)
 	if (strcmp(name, "worker") == 0)
 		return parse_worker(s, value);
 	if (strcmp(name, "reload_command") == 0)
-		return parse_reload(s, value);
+		return parse_words(s->reload, sizeof(s->reload), s->reload_words, value);
+	if (strcmp(name, "twins_command") == 0)
+		return parse_words(s->watcher, sizeof(s->watcher), s->watcher_words, value);
 	for (unsigned int i = 0; i < RTE_DIM(numbers); i++)
 		if (strcmp(name, numbers[i].name) == 0)
 			return number_in(value, numbers[i].low, numbers[i].high,

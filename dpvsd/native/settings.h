@@ -8,7 +8,7 @@
 enum {
 	PATH_SIZE = 256,
 	MAX_QUEUES_OF_WORKER = MAX_PORTS * 2,
-	RELOAD_WORDS = 32,
+	COMMAND_WORDS = 32,
 };
 
 struct port_setting {
@@ -52,7 +52,9 @@ struct settings {
 	struct worker_setting workers[MAX_WORKERS];
 	unsigned int worker_count;
 	char reload[PATH_SIZE * 8]; /* words, each ended by NUL */
-	char *reload_words[RELOAD_WORDS + 1];
+	char *reload_words[COMMAND_WORDS + 1];
+	char watcher[PATH_SIZE * 8]; /* who watches the kernel's side of the twins, likewise */
+	char *watcher_words[COMMAND_WORDS + 1];
 	/* The state that reloadable items change; filled in from the start. */
 	struct timeouts timeouts;
 	bool expire_quiescent, forwarding4, forwarding6;

@@ -1,35 +1,36 @@
 /* Kernel twins (KNI): beside each port a TAP device, by which the kernel sees what the dataplane does not
  * take for itself, and sends what its programs have to say: VRRP, OSPF, BFD, BGP, ssh. Served by a thread of
- * its own, never by a worker. */
+ * its own, never by a worker.
+ *
+ * Packets are of two classes, each with its own rings, so that a flood of one leaves room for the other. On a
+ * port whose receive queues are the kernel's own sockets (af_packet), control traffic has a socket of its own
+ * beside them, the wire: it arrives also when the workers' queues overflow. */
 #ifndef DPVSHA_TWIN_H
 #define DPVSHA_TWIN_H
 
 #include <pthread.h>
+#include <rte_rcu_qsbr.h>
 
 #include "channel.h"
 #include "port/port.h"
+#include "twin_class.h"
 
 struct worker;
 
 enum {
 	TWIN_QUEUES = 2, /* of each TAP */
-	RING_TWIN_CONTROL = 1024,
-	RING_TWIN_BULK = 2048,
-};
-
-/* Packets towards the kernel are of two classes with a ring each, so that a flood of one leaves room for the
- * other. */
-enum twin_class {
-	TWIN_CONTROL, /* ARP, ND, VRRP, OSPF, BFD, BGP, IGMP/MLD, LACP, LLDP */
-	TWIN_BULK, /* everything else */
-	TWIN_CLASSES,
+	TWIN_RESERVE = 511, /* buffers for control traffic from the kernel when the common ones are used up */
+	/* The thread reads tables that the master replaces: its number among the readers. */
+	TWIN_READER = MAX_WORKERS,
+	RCU_READERS,
 };
 
 struct twin_counters {
 	uint64_t to_kernel[TWIN_CLASSES];
-	uint64_t to_kernel_dropped[TWIN_CLASSES]; /* the TAP's queue was full */
-	uint64_t from_kernel;
-	uint64_t from_kernel_dropped; /* no buffer, or the worker's ring was full */
+	uint64_t to_kernel_dropped[TWIN_CLASSES]; /* the TAP did not take it: queue full, or device down */
+	uint64_t from_kernel[TWIN_CLASSES];
+	uint64_t from_kernel_dropped[TWIN_CLASSES]; /* no buffer, or the worker's ring was full */
+	uint64_t wire; /* of to_kernel: came by the wire, past the workers */
 };
 
 struct twin {
@@ -37,18 +38,22 @@ struct twin {
 	uint16_t port;
 	int fds[TWIN_QUEUES];
 	unsigned int queues;
-	bool up;
+	int wire_fd; /* -1: none */
+	bool carrier;
 	struct twin_counters counters; /* written by the twins' thread */
+	uint64_t ring_full[TWIN_CLASSES]; /* towards the kernel; written by workers and the master */
 };
 
 struct twins {
 	struct twin twins[MAX_PORTS];
 	unsigned int count; /* ports */
-	struct rte_ring
-	    *rings[TWIN_CLASSES]; /* from workers and the master; the mbuf's port says which twin */
+	struct rte_ring *rings[TWIN_CLASSES]; /* from workers and master; the mbuf's port says which twin */
 	struct worker *workers;
 	unsigned int worker_count;
-	struct rte_mempool *pool;
+	const struct net *net;
+	struct rte_rcu_qsbr *rcu;
+	struct master_channel *channel;
+	struct rte_mempool *pool, *reserve;
 	int epoll_fd, wake_fd;
 	uint32_t asleep;
 	uint32_t stop;
@@ -59,11 +64,20 @@ struct twins {
 /* Creates the TAP devices that the settings name, or takes those that an earlier process left (they are
  * persistent, so that their addresses survive), gives them MAC address and MTU of their port. -1 with the
  * error. */
-int twins_open(struct twins *twins, const struct settings *settings, struct net *net, struct error *error);
+int twins_open(struct twins *twins, const struct settings *settings, struct net *net,
+	       const struct port ports[], struct error *error);
+/* What the thread works with. */
+struct twins_surroundings {
+	struct worker *workers;
+	unsigned int worker_count;
+	struct rte_mempool *pool;
+	const struct net *net;
+	struct rte_rcu_qsbr *rcu;
+	struct master_channel *channel;
+};
 /* Starts the thread. */
-int twins_start(struct twins *twins, struct worker *workers, unsigned int worker_count,
-		struct rte_mempool *pool, struct error *error);
-/* Ends the thread and closes the descriptors; the TAP devices stay, with their link down. */
+int twins_start(struct twins *twins, const struct twins_surroundings *surroundings, struct error *error);
+/* Ends the thread and closes the descriptors; the TAP devices stay, without carrier. */
 void twins_stop(struct twins *twins);
 /* MAC, MTU and link of a port changed: the twin follows. Master only. */
 void twin_follow(struct twins *twins, uint16_t port, const struct net_port *net_port);
@@ -71,10 +85,32 @@ void twin_follow(struct twins *twins, uint16_t port, const struct net_port *net_
 /* Gives a frame (mbuf data at the Ethernet header, mbuf->port set) to the kernel. Takes the mbuf.
  * @return whether there was room; otherwise it is freed */
 bool twin_give(struct twins *twins, struct rte_mbuf *m);
+/* Whether the kernel and the master have this frame already, by the port's wire. */
+static inline bool twin_has_it(const struct twins *twins, const struct net *net, const struct rte_mbuf *m)
+{
+	return twins->twins[m->port].wire_fd >= 0 &&
+	       twin_wire_takes(net, rte_pktmbuf_mtod(m, const uint8_t *), m->data_len);
+}
 /* After the last of a burst: the thread looks. */
 void twins_wake(struct twins *twins);
 
-/* Which class a frame is of, from its first bytes. */
-enum twin_class twin_classify(const uint8_t *frame, unsigned int length);
+/* ---- twin_device.c ---- */
+
+/* The TAP with this name, its queues in twin->fds. -1 with the error. */
+int twin_device_open(struct twin *twin, struct error *error);
+/* MAC address and MTU of the port. */
+void twin_device_identify(const struct twin *twin, const struct net_port *net_port);
+/* Administrative state. */
+void twin_device_set_up(const struct twin *twin, bool up);
+/* Carrier, as if a cable were plugged or pulled: the operator's addresses and routes stay. */
+void twin_device_set_carrier(struct twin *twin, bool carrier);
+
+/* ---- twin_wire.c ---- */
+
+/* A socket at the kernel device with this index that hears control traffic only. -1: there is none. */
+int twin_wire_open(unsigned int device);
+/* Its filter, over Ethernet frames. */
+struct sock_fprog;
+const struct sock_fprog *twin_wire_filter(void);
 
 #endif

@@ -194,6 +194,11 @@ static void to_master_unresolved(struct worker *worker, struct rte_mbuf *m, uint
 
 static void to_master_control(struct worker *worker, struct rte_mbuf *m)
 {
+	if (twin_has_it(worker->twins, worker->director->net, m)) {
+		worker->view->counters.local++;
+		rte_pktmbuf_free(m);
+		return;
+	}
 	if (rte_ring_mp_enqueue(worker->master->control, m) == 0) {
 		worker->view->counters.local++;
 		return;
@@ -216,6 +221,11 @@ static void to_kernel(struct worker *worker, struct packet *p)
 	if (m->port != p->port) {
 		m->port = p->port;
 		memcpy(rte_pktmbuf_mtod(m, void *), port->mac, 6);
+	} else if (port->mirrored || (!(p->flags & PACKET_REASSEMBLED) &&
+				      twin_has_it(worker->twins, worker->director->net, m))) {
+		worker->view->counters.kernel++;
+		rte_pktmbuf_free(m);
+		return;
 	}
 	if (twin_give(worker->twins, m))
 		worker->view->counters.kernel++;
@@ -380,6 +390,21 @@ static void process(struct worker *worker, struct packet *packets, unsigned int 
 		twins_wake(worker->twins);
 }
 
+/* forward2kni: the kernel gets a copy of everything, for tcpdump on the twin. */
+static void mirror(struct worker *worker, struct rte_mbuf *m)
+{
+	struct rte_mbuf *copy;
+
+	if (twin_has_it(worker->twins, worker->director->net, m))
+		return;
+	copy = rte_pktmbuf_copy(m, worker->pool, 0, UINT32_MAX);
+	if (copy == NULL)
+		return;
+	copy->port = m->port;
+	twin_give(worker->twins, copy);
+	twins_wake(worker->twins);
+}
+
 static unsigned int receive(struct worker *worker, const struct worker_queue_runtime *queue)
 {
 	struct rte_mbuf *mbufs[BURST_MAX];
@@ -394,6 +419,8 @@ static unsigned int receive(struct worker *worker, const struct worker_queue_run
 		if (i + PREFETCH_AHEAD < count)
 			rte_prefetch0(rte_pktmbuf_mtod(mbufs[i + PREFETCH_AHEAD], void *));
 		mbufs[i]->port = queue->port;
+		if (unlikely(worker->director->net->ports[queue->port].mirrored))
+			mirror(worker, mbufs[i]);
 		packet_from_mbuf(worker, &packets[i], mbufs[i], queue->port);
 	}
 	worker->view->counters.in += count;
@@ -480,7 +507,8 @@ int worker_run(void *argument)
 		unsigned int work = send_for(worker, worker->send);
 		uint64_t now;
 
-		work += send_for(worker, worker->twin_send);
+		work += send_for(worker, worker->twin_send[TWIN_CONTROL]);
+		work += send_for(worker, worker->twin_send[TWIN_BULK]);
 		work += take_over(worker);
 		for (unsigned int q = 0; q < worker->queue_count; q++)
 			work += receive(worker, &worker->queues[q]);

@@ -44,7 +44,7 @@ struct worker {
 	struct master_channel *master;
 	struct rte_ring *handover; /* packets from other workers */
 	struct rte_ring *send; /* packets from the master, with their port noted */
-	struct rte_ring *twin_send; /* frames from the kernel twins, likewise */
+	struct rte_ring *twin_send[TWIN_CLASSES]; /* frames from the kernel twins, likewise */
 	struct twins *twins;
 	struct rte_mempool *pool;
 	struct rte_rcu_qsbr *rcu;

@@ -88,6 +88,12 @@ struct flow_info {
 	bool hardware;
 };
 
+struct counter_info {
+	char name[64];
+	const char *help;
+	uint64_t value;
+};
+
 /* Callbacks that list take a position from 0 on and return false behind the last. Those that change return 0,
  * or -1 with the error filled in and nothing changed; with `check` they only say whether they would. All may
  * be NULL: then there is nothing to list, and changes are refused as unsupported. */
@@ -100,6 +106,11 @@ struct control_host {
 	bool (*worker_info)(void *context, uint32_t position, struct worker_info *info);
 	bool (*memory_info)(void *context, uint32_t position, struct memory_info *info);
 	bool (*multicast_info)(void *context, uint16_t port, uint32_t position, struct multicast_info *info);
+	/* What the kernel has joined on the port's twin, all of it; takes effect at once. */
+	int (*groups_set)(void *context, uint16_t port, const uint8_t (*macs)[6], uint32_t count,
+			  struct error *error);
+	/* Named counters besides those of the packets' ways. */
+	bool (*counter_info)(void *context, uint32_t position, struct counter_info *info);
 	bool (*setting_info)(void *context, uint32_t position, char name[SETTING_NAME_SIZE],
 			     char value[SETTING_VALUE_SIZE]);
 	/* The value that runs now; false: there is no such setting. */

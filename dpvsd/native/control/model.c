@@ -298,6 +298,8 @@ static int apply_one(struct model *model, const Dpvsha__Operation *operation, st
 		return zero_apply(model, verb, operation->zero, error);
 	case DPVSHA__OPERATION__OBJECT_ANNOUNCE:
 		return announce_apply(model, verb, operation->announce, error);
+	case DPVSHA__OPERATION__OBJECT_TWIN_GROUPS:
+		return groups_apply(model, verb, operation->twin_groups, error);
 	case DPVSHA__OPERATION__OBJECT_FLOW:
 		return flow_apply(model, verb, operation->flow, error);
 	case DPVSHA__OPERATION__OBJECT__NOT_SET:

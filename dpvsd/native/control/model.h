@@ -197,6 +197,7 @@ struct deferred {
 		DEFERRED_LINK_ZERO,
 		DEFERRED_ANNOUNCE,
 		DEFERRED_FORGET,
+		DEFERRED_GROUPS,
 	} kind;
 	uint32_t operation;
 	union {
@@ -211,6 +212,10 @@ struct deferred {
 			bool add;
 			struct flow_info info;
 		} flow;
+		struct {
+			uint16_t port;
+			const Dpvsha__TwinGroups *message; /* of the request */
+		} groups;
 		struct {
 			bool all;
 			struct service_key key;
@@ -282,6 +287,7 @@ enum {
 	LOCALS_MAX = 4096, /* of 140 kB each */
 	FLUSHES_MAX = 256,
 	FLOWS_MAX = 1024,
+	TWIN_GROUPS_MAX = 1024,
 	TEXTS_MAX = 4096,
 	TEXT_SIZE = 128,
 	WEIGHT_MAX = 65535,
@@ -417,6 +423,7 @@ int network_port_of(const struct model *model, enum family family, const union i
 int link_apply(struct model *model, int verb, const Dpvsha__Link *in, struct error *error);
 int timeouts_apply(struct model *model, int verb, const Dpvsha__Timeouts *in, struct error *error);
 int setting_apply(struct model *model, int verb, const Dpvsha__Setting *in, struct error *error);
+int groups_apply(struct model *model, int verb, const Dpvsha__TwinGroups *in, struct error *error);
 int flow_apply(struct model *model, int verb, const Dpvsha__Flow *in, struct error *error);
 int zero_apply(struct model *model, int verb, const Dpvsha__Zero *in, struct error *error);
 int flush_apply(struct model *model, int verb, const Dpvsha__Flush *in, struct error *error);

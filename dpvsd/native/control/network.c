@@ -195,7 +195,12 @@ int route_apply(struct model *model, int verb, const Dpvsha__Route *in, struct e
 	else
 		return error_set(error, "invalid", "host, link, global or kni_host",
 				 "there is no scope '%.40s'", in->scope);
-	route.metric = in->metric;
+	/* A route of the twin's addresses lies beside an operator's own for the same address. */
+	route.origin = strcmp(in->origin, "kernel") == 0 ? ROUTE_TWIN : ROUTE_STATIC;
+	if (route.origin == ROUTE_TWIN && route.kind != ROUTE_KERNEL)
+		return error_set(error, "invalid", "use scope kni_host",
+				 "only routes of scope kni_host come from the kernel");
+	route.metric = route.origin == ROUTE_TWIN ? UINT32_MAX : in->metric;
 	route.mtu = (uint16_t)in->mtu;
 	route.port = (uint16_t)port;
 	route.prefix = (uint8_t)in->prefix;
@@ -342,7 +347,8 @@ static int flush_routes(struct model *model, int port, struct error *error)
 		for (size_t i = 0; i < count; i++) {
 			struct undo *undo;
 
-			if (piece[i].automatic || (port >= 0 && piece[i].port != port))
+			if (piece[i].automatic || piece[i].origin != ROUTE_STATIC ||
+			    (port >= 0 && piece[i].port != port))
 				continue;
 			undo = batch_undo(model, error);
 			if (!undo)

@@ -82,10 +82,12 @@ static void route_row(struct rows *rows, const struct route *route)
 		row->source = row_address(rows, family, &route->source);
 	row->device = row_text(rows, row_device(rows, route->port));
 	row->mtu = route->mtu;
-	row->metric = route->metric;
+	row->metric = route->origin == ROUTE_STATIC ? route->metric : 0;
 	row->scope = (char *)(uintptr_t)(route->kind < RTE_DIM(scopes) ? scopes[route->kind] : "global");
 	row->ipv6 = family == FAMILY_IPV6;
-	row->origin = (char *)(uintptr_t)(route->automatic ? "auto" : "static");
+	row->origin = (char *)(uintptr_t)(route->automatic		? "auto"
+					  : route->origin == ROUTE_TWIN ? "kernel"
+									: "static");
 }
 
 void rows_routes(struct stream *stream, struct rows *rows)
@@ -95,7 +97,7 @@ void rows_routes(struct stream *stream, struct rows *rows)
 				       RTE_MIN((size_t)PIECE, rows->room));
 
 	for (size_t i = 0; i < count; i++)
-		if (is_here(stream, piece[i].port))
+		if (is_here(stream, piece[i].port) && piece[i].origin != ROUTE_FLOW)
 			route_row(rows, &piece[i]);
 	stream->done = count == 0;
 }

@@ -239,7 +239,26 @@ static void counter_row(struct rows *rows, uint32_t worker, uint32_t number, uin
 	row->help = (char *)(uintptr_t)drop_reason_help[number - NAMED_COUNTERS];
 }
 
-/* `at` is the counter, `phase` the worker when there is a row for each. */
+/* @return false behind the last */
+static bool host_counter_row(struct rows *rows, uint32_t position)
+{
+	static const Dpvsha__CounterRow empty = DPVSHA__COUNTER_ROW__INIT;
+	const struct control_host *host = &rows->model->host;
+	struct counter_info info;
+	Dpvsha__CounterRow *row;
+
+	if (!host->counter_info || !host->counter_info(host->context, position, &info))
+		return false;
+	row = row_add(rows, 0, DPVSHA__ROW__ROW_COUNTER, &empty, sizeof(empty));
+	if (!row)
+		return true;
+	row->name = row_text(rows, info.name);
+	row->help = (char *)(uintptr_t)info.help;
+	row->value = info.value;
+	return true;
+}
+
+/* `at` is the counter, `phase` the worker when there is a row for each; then come those of the host. */
 void rows_counters(struct stream *stream, struct rows *rows)
 {
 	const struct director *director = rows->model->director;
@@ -251,14 +270,21 @@ void rows_counters(struct stream *stream, struct rows *rows)
 		uint32_t number = (uint32_t)stream->at;
 		uint64_t value;
 
-		if (number == NAMED_COUNTERS + DROP_REASON_COUNT) {
+		if (!stream->second && number == NAMED_COUNTERS + DROP_REASON_COUNT) {
 			stream->at = number = 0;
 			stream->phase++;
-			if (!stream->per_worker || stream->worker ||
-			    stream->phase >= director->steering.workers) {
+			if (!stream->per_worker) {
+				stream->second = true;
+			} else if (stream->worker || stream->phase >= director->steering.workers) {
 				stream->done = true;
 				return;
 			}
+		}
+		if (stream->second) {
+			stream->done = !host_counter_row(rows, number);
+			if (stream->done)
+				return;
+			continue;
 		}
 		if (stream->per_worker) {
 			if (stream->phase >= director->steering.workers) {

@@ -116,6 +116,34 @@ int setting_apply(struct model *model, int verb, const Dpvsha__Setting *in, stru
 	return 0;
 }
 
+int groups_apply(struct model *model, int verb, const Dpvsha__TwinGroups *in, struct error *error)
+{
+	struct deferred *deferred;
+	int port;
+
+	if (verb != VERB_EDIT && verb != VERB_PUT)
+		return error_set(error, "invalid", "use edit", "groups of a twin are set as a whole");
+	port = read_device(model, in->device, error);
+	if (port < 0)
+		return -1;
+	if (!model->host.groups_set)
+		return error_set(error, "unsupported", NULL, "%s has no twin in the kernel", in->device);
+	for (size_t i = 0; i < in->n_groups; i++)
+		if (in->groups[i].len != 6 || !(in->groups[i].data[0] & 1))
+			return error_set(error, "invalid", "6 bytes, the first one odd",
+					 "%s: group %zu is no multicast MAC address", in->device, i);
+	if (in->n_groups > TWIN_GROUPS_MAX)
+		return error_set(error, "full", NULL, "%s: more than %d multicast groups", in->device,
+				 TWIN_GROUPS_MAX);
+	deferred = batch_defer(model, error);
+	if (!deferred)
+		return -1;
+	deferred->kind = DEFERRED_GROUPS;
+	deferred->groups.port = (uint16_t)port;
+	deferred->groups.message = in;
+	return 0;
+}
+
 static int defer_flow(struct model *model, bool add, const struct flow_info *info, struct error *error)
 {
 	struct deferred *deferred;
@@ -415,6 +443,17 @@ int deferred_try(struct model *model, struct error *error)
 	return result;
 }
 
+static void set_groups(struct model *model, uint16_t port, const Dpvsha__TwinGroups *message)
+{
+	static uint8_t macs[TWIN_GROUPS_MAX][6];
+	struct error error;
+
+	for (size_t i = 0; i < message->n_groups; i++)
+		memcpy(macs[i], message->groups[i].data, sizeof(macs[i]));
+	if (model->host.groups_set(model->host.context, port, macs, (uint32_t)message->n_groups, &error) < 0)
+		model->host.log(model->host.context, 4, error.text);
+}
+
 void deferred_finish(struct model *model)
 {
 	struct batch *batch = &model->batch;
@@ -444,6 +483,9 @@ void deferred_finish(struct model *model)
 			(void)net_neighbour_apply(model->net, VERB_DELETE, deferred->forget.port,
 						  (enum family)deferred->forget.family,
 						  &deferred->forget.address, (const uint8_t[6]){0}, &error);
+			break;
+		case DEFERRED_GROUPS:
+			set_groups(model, deferred->groups.port, deferred->groups.message);
 			break;
 		case DEFERRED_LINK:
 		case DEFERRED_SETTING:

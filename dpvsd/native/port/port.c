@@ -158,8 +158,8 @@ uint32_t ports_refresh(struct port ports[], unsigned int count, struct net *net)
 		bool up;
 
 		/* A driver that cannot tell is up. */
-		up = rte_eth_link_get_nowait(ports[i].ethdev, &link) != 0 ||
-		     link.link_status == RTE_ETH_LINK_UP;
+		up = !net->ports[i].stopped && (rte_eth_link_get_nowait(ports[i].ethdev, &link) != 0 ||
+						link.link_status == RTE_ETH_LINK_UP);
 		if (up != net->ports[i].up) {
 			net->ports[i].up = up;
 			changed |= 1u << i;

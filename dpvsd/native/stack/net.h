@@ -24,6 +24,8 @@ struct net_port {
 	uint16_t mtu;
 	bool up;
 	bool has_twin; /* what the dataplane does not take goes to the kernel */
+	bool mirrored; /* forward2kni: the kernel gets a copy of whatever comes in */
+	bool stopped; /* taken down by the operator: not up, whatever the cable says */
 };
 
 /* The Ethernet header towards a next hop. Immutable once published, but for `used`; a change of MAC publishes
@@ -52,6 +54,13 @@ enum route_kind {
 	ROUTE_KERNEL, /* kni_host: to the kernel twin of the port */
 };
 
+/* Who put a route there that did not come with an address. */
+enum route_origin {
+	ROUTE_STATIC, /* an operator */
+	ROUTE_TWIN, /* address of the kernel, learnt from its twin */
+	ROUTE_FLOW, /* `dpip flow` */
+};
+
 struct route {
 	union ip_addr destination;
 	union ip_addr gateway;
@@ -64,6 +73,7 @@ struct route {
 	uint8_t kind; /* enum route_kind */
 	uint8_t family;
 	uint8_t automatic; /* came with an address */
+	uint8_t origin; /* enum route_origin, of those that did not */
 };
 
 /* An address of ours. */

@@ -169,7 +169,7 @@ static bool same_route(const struct route *a, const struct route *b)
 	return ip_equal(&a->destination, &b->destination) && ip_equal(&a->gateway, &b->gateway) &&
 	       ip_equal(&a->source, &b->source) && a->metric == b->metric && a->mtu == b->mtu &&
 	       a->port == b->port && a->prefix == b->prefix && a->kind == b->kind &&
-	       a->automatic == b->automatic;
+	       a->automatic == b->automatic && a->origin == b->origin;
 }
 
 bool route_tables_equal(const struct route_table *a, const struct route_table *b)
@@ -191,15 +191,15 @@ bool route_tables_equal(const struct route_table *a, const struct route_table *b
 
 /* ---- from the master's lists to the tables ---- */
 
-/* Between equal prefixes: what the operator sends to the kernel, our own addresses, ports that are up, ports
- * that are down. */
+/* Between equal prefixes: what the operator sends to the kernel, our own addresses, those that only the
+ * kernel has, ports that are up, ports that are down. */
 static uint32_t rank_of(const struct net_master *master, const struct route *route)
 {
 	if (route->kind == ROUTE_KERNEL)
-		return 0;
+		return route->origin == ROUTE_TWIN ? 2 : 0;
 	if (route->kind == ROUTE_LOCAL)
 		return 1;
-	return master->net->ports[route->port].up ? 2 : 3;
+	return master->net->ports[route->port].up ? 3 : 4;
 }
 
 static bool is_preferred(const struct address *address, uint64_t now)

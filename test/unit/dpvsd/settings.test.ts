@@ -61,6 +61,7 @@ function settings(text: string): Setting[] {
     ipc: '/run/a.ipc',
     pid: '/run/a.pid',
     reload: ['/usr/bin/node', '/opt/my tools/100%/dpvsd', 'reload'],
+    watch: ['/usr/bin/node', '/opt/my tools/kni', '-x'],
   };
   return settingsText(allSettings(conf, plan, places))
     .trimEnd()
@@ -105,6 +106,7 @@ describe('settings for the native process', () => {
       'worker 0 lcore 1 name cpu1 port 0 rxq 0 txq 0 port 1 rxq 0 txq 1 port 1 rxq 1 txq 1',
       'worker 1 lcore 2 name cpu2 port 0 rxq 1 txq 1 port 1 txq 0',
       'reload_command /usr/bin/node /opt/my%20tools/100%25/dpvsd reload',
+      'twins_command /usr/bin/node /opt/my%20tools/kni -x',
     ]) {
       assert.ok(lines.includes(line), `${line}\n\n${lines.join('\n')}`);
     }
@@ -132,6 +134,7 @@ describe('settings for the native process', () => {
     const lines = settings('global_defs {\n kni off\n}\nnetif_defs {\n device a {\n vdev net_tap0\n }\n}');
     assert.ok(!lines.some(({ name }) => name === 'log_file'));
     assert.doesNotMatch(lines.find(({ name }) => name === 'port')?.value ?? '', /kni/);
+    assert.ok(!lines.some(({ name }) => name === 'twins_command'));
     assert.equal(lines.find(({ name }) => name === 'idle')?.value, 'adaptive');
   });
 });

@@ -1,0 +1,29 @@
+/* Programs that the master starts: the reload, and the watcher of the kernel's side. Started without fork(),
+ * which would make every page of the packet memory copy-on-write for a moment. */
+#ifndef DPVSHA_CHILD_H
+#define DPVSHA_CHILD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Starts a program, with no signal blocked and the same standard descriptors. @return its pid, -1 with errno
+ */
+pid_t child_start(char *const words[]);
+
+/* A program that runs as long as dpvsd does, and is started again when it ends. */
+struct watcher {
+	char *const *words; /* NULL or empty: none */
+	pid_t pid; /* 0: not running */
+	uint64_t due_ms; /* when to start it */
+	uint32_t failures; /* in a row */
+	uint64_t started_ms;
+};
+
+/* Starts it when it is time. @return milliseconds until the next call, UINT64_MAX: none needed */
+uint64_t watcher_work(struct watcher *watcher, uint64_t now_ms);
+/* A child has ended. @return whether it was this one */
+bool watcher_ended(struct watcher *watcher, pid_t child, uint64_t now_ms);
+void watcher_stop(struct watcher *watcher);
+
+#endif

@@ -1,0 +1,122 @@
+/* The TAP devices themselves: made, taken over, dressed as their ports. */
+#include "twin.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "log.h"
+
+static void request_for(struct ifreq *ifr, const char *name)
+{
+	memset(ifr, 0, sizeof(*ifr));
+	memcpy(ifr->ifr_name, name, strnlen(name, sizeof(ifr->ifr_name) - 1));
+}
+
+/* One question to the kernel about a device. */
+static int ask(unsigned long request, struct ifreq *ifr)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), done, reason;
+
+	if (fd < 0)
+		return -1;
+	done = ioctl(fd, request, ifr);
+	reason = errno;
+	close(fd);
+	errno = reason;
+	return done;
+}
+
+void twin_device_set_up(const struct twin *twin, bool up)
+{
+	struct ifreq ifr = {0};
+
+	request_for(&ifr, twin->name);
+	if (ask(SIOCGIFFLAGS, &ifr) < 0)
+		return;
+	if (up)
+		ifr.ifr_flags |= IFF_UP;
+	else
+		ifr.ifr_flags &= ~IFF_UP;
+	if (ask(SIOCSIFFLAGS, &ifr) < 0)
+		log_line(LOG_WARNING_LEVEL, "twin %s: %s", twin->name, strerror(errno));
+}
+
+void twin_device_identify(const struct twin *twin, const struct net_port *net_port)
+{
+	const char *name = twin->name;
+	struct ifreq ifr = {0};
+
+	request_for(&ifr, name);
+	if (ask(SIOCGIFHWADDR, &ifr) == 0 && memcmp(ifr.ifr_hwaddr.sa_data, net_port->mac, 6) != 0) {
+		ifr.ifr_hwaddr.sa_family = ARPHRD_ETHER;
+		memcpy(ifr.ifr_hwaddr.sa_data, net_port->mac, 6);
+		if (ask(SIOCSIFHWADDR, &ifr) < 0)
+			log_line(LOG_WARNING_LEVEL, "twin %s: MAC address: %s", name, strerror(errno));
+	}
+	request_for(&ifr, name);
+	ifr.ifr_mtu = net_port->mtu;
+	if (ask(SIOCSIFMTU, &ifr) < 0)
+		log_line(LOG_WARNING_LEVEL, "twin %s: mtu %u: %s", name, net_port->mtu, strerror(errno));
+}
+
+static int tap_open(const char *name, bool multi_queue)
+{
+	struct ifreq ifr = {.ifr_flags = (short)(IFF_TAP | IFF_NO_PI | (multi_queue ? IFF_MULTI_QUEUE : 0))};
+	int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0)
+		return -1;
+	memcpy(ifr.ifr_name, name, strnlen(name, sizeof(ifr.ifr_name) - 1));
+	if (ioctl(fd, TUNSETIFF, &ifr) < 0 || ioctl(fd, TUNSETPERSIST, 1) < 0) {
+		int reason = errno;
+
+		close(fd);
+		errno = reason;
+		return -1;
+	}
+	return fd;
+}
+
+int twin_device_open(struct twin *twin, struct error *error)
+{
+	/* A TAP that somebody made without multi_queue is taken as it is. */
+	bool multi_queue = true;
+
+	for (twin->queues = 0; twin->queues < TWIN_QUEUES; twin->queues++) {
+		int fd = tap_open(twin->name, multi_queue);
+
+		if (fd < 0 && errno == EINVAL && twin->queues == 0) {
+			multi_queue = false;
+			fd = tap_open(twin->name, multi_queue);
+		}
+		if (fd < 0)
+			return error_set(
+			    error, "twin",
+			    errno == ENOENT  ? "load the tun module (modprobe tun), or set `kni off`"
+			    : errno == EBUSY ? "another process holds it: end it, or choose another kni_name"
+					     : "start as root, or set `kni off`",
+			    "kernel twin %s: %s", twin->name, strerror(errno));
+		twin->fds[twin->queues] = fd;
+		if (!multi_queue) {
+			twin->queues++;
+			break;
+		}
+	}
+	return 0;
+}
+
+void twin_device_set_carrier(struct twin *twin, bool carrier)
+{
+	unsigned int value = carrier;
+
+	if (ioctl(twin->fds[0], TUNSETCARRIER, &value) < 0)
+		log_line(LOG_WARNING_LEVEL, "twin %s: link state: %s", twin->name, strerror(errno));
+	twin->carrier = carrier;
+}
