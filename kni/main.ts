@@ -21,6 +21,8 @@ function main(words: string[]): void {
     watcher.close();
     link.stop();
     poller.close();
+    // A thread may still wait in the poller.
+    process.exit(0);
   };
   link.on('down', () => {
     if (process.ppid !== parent) end();

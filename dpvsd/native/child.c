@@ -19,6 +19,7 @@ enum {
 
 pid_t child_start(char *const words[])
 {
+	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attributes;
 	sigset_t none;
 	pid_t pid;
@@ -28,7 +29,11 @@ pid_t child_start(char *const words[])
 	posix_spawnattr_init(&attributes);
 	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
 	posix_spawnattr_setsigmask(&attributes, &none);
-	done = posix_spawn(&pid, words[0], NULL, &attributes, words, environ);
+	/* DPDK's descriptors are not for others. */
+	posix_spawn_file_actions_init(&files);
+	posix_spawn_file_actions_addclosefrom_np(&files, STDERR_FILENO + 1);
+	done = posix_spawn(&pid, words[0], &files, &attributes, words, environ);
+	posix_spawn_file_actions_destroy(&files);
 	posix_spawnattr_destroy(&attributes);
 	if (done != 0) {
 		errno = done;
@@ -72,7 +77,8 @@ void watcher_stop(struct watcher *watcher)
 {
 	if (watcher->pid == 0)
 		return;
-	kill(watcher->pid, SIGTERM);
+	/* It keeps nothing that it would have to put away. */
+	kill(watcher->pid, SIGKILL);
 	waitpid(watcher->pid, NULL, 0);
 	watcher->pid = 0;
 }

@@ -14,6 +14,7 @@ const program = fileURLToPath(new URL('../../../../bin/dpvsd', import.meta.url))
 /** A ring is a port that needs no privilege and receives only what is sent to it. */
 const confText = (more = '', vdev = 'net_ring0') => `global_defs {
   hugepages off
+  kni off
 }
 netif_defs {
   pktpool_size 4095
