@@ -7,7 +7,7 @@ import { VtyError } from '../vty/vty.js';
 
 /** The configuration of one daemon. */
 export interface SetupText {
-  daemon: 'ospfd' | 'ospf6d' | 'bird';
+  daemon: 'ospfd' | 'ospf6d' | 'bfdd' | 'bird';
   title: string;
   text: string;
 }
@@ -39,7 +39,23 @@ export function setupTexts(part: OspfBridgePart): SetupText[] {
       title: `ospf6d (${folder.replace('ospfd', 'ospf6d')})`,
       text: zebraText(part, 6),
     });
+  const intervals = new Set(bridge.interfaces.map(({ bfd }) => bfd).filter((one) => one !== undefined));
+  if (intervals.size > 0 && bridge.router === 'frr') {
+    const lines = [...intervals].flatMap((interval) => [
+      ` profile ${profileOf(interval)}`,
+      '  detect-multiplier 3',
+      `  receive-interval ${interval}`,
+      `  transmit-interval ${interval}`,
+    ]);
+    // Before those that refer to it.
+    texts.unshift({ daemon: 'bfdd', title: `bfdd (${folder})`, text: `bfd\n${lines.join('\n')}\n!\n` });
+  }
   return texts;
+}
+
+/** Name of bfdd's profile for an interval in milliseconds. */
+function profileOf(interval: number): string {
+  return `dpvs-ha-${interval}`;
 }
 
 function interfaceText(one: OspfInterface, bridge: OspfBridge, family: 4 | 6): string[] {
@@ -49,8 +65,9 @@ function interfaceText(one: OspfInterface, bridge: OspfBridge, family: 4 | 6): s
     lines.push(` ${ip} dead-interval minimal hello-multiplier ${one.minimal}`);
   else lines.push(` ${ip} hello-interval ${one.hello}`, ` ${ip} dead-interval ${one.dead}`);
   lines.push(` ${ip} retransmit-interval 1`);
-  // quagga has no BFD.
-  if (one.bfd !== undefined && bridge.router === 'frr') lines.push(` ${ip} bfd`);
+  // quagga has no BFD. FRR forgets the profile when BFD is not switched on before.
+  if (one.bfd !== undefined && bridge.router === 'frr')
+    lines.push(` ${ip} bfd`, ` ${ip} bfd profile ${profileOf(one.bfd)}`);
   return lines;
 }
 
@@ -172,14 +189,15 @@ export async function applySetup(part: OspfBridgePart): Promise<string[]> {
       );
     const folder = bridge.vty ?? (bridge.router === 'frr' ? '/run/frr' : '/run/quagga');
     const { telnet, password, enablePassword } = bridge;
-    const vty = telnet
-      ? await openTelnetVty({
-          host: telnet.host,
-          port: daemon === 'ospfd' ? telnet.port : telnet.port6,
-          password,
-          enablePassword,
-        })
-      : await openUnixVty(`${folder}/${daemon}.vty`);
+    const vty =
+      telnet && daemon !== 'bfdd'
+        ? await openTelnetVty({
+            host: telnet.host,
+            port: daemon === 'ospf6d' ? telnet.port6 : telnet.port,
+            password,
+            enablePassword,
+          })
+        : await openUnixVty(`${folder}/${daemon}.vty`);
     try {
       await vty.ask('configure terminal');
       const lines = text.split('\n').filter((line) => line !== '' && line !== '!');
