@@ -93,6 +93,16 @@ export class ClusterDirector {
     await this.daemons.start('ospfd', `${texts.get('ospfd') ?? ''}`);
   }
 
+  /** Answers UDP at a virtual address, in place of a dataplane. */
+  async startResponder(address: string): Promise<void> {
+    const program = fileURLToPath(new URL('./responder.js', import.meta.url));
+    const responder = this.host.start([process.execPath, program, this.host.name, address]);
+    await until(`the responder on ${this.host.name}`, () => {
+      if (responder.ended) throw new Hopeless(`responder ${responder.ended}: ${responder.output}`);
+      return responder.output.includes('ready');
+    });
+  }
+
   /** Starts dpvsd on the wires and gives it addresses and routes. */
   async startDpvsd(addresses: readonly string[]): Promise<void> {
     const conf = join(this.folder, 'dpvs.conf');
@@ -282,6 +292,7 @@ export class Cluster {
         else {
           const lines = this.addresses.map((one) => `route add local ${one} dev lo table local`);
           await director.host.ip(lines);
+          await director.startResponder(this.addresses[0] as string);
         }
         await director.startRouting();
         director.startKeepalived();
@@ -540,7 +551,7 @@ worker_defs {
 }
 ipvs_defs {
     conn {
-        <init> conn_pool_size  16384
+        <init> conn_pool_size  65536
     }
 }
 `;
