@@ -16,7 +16,6 @@ describe('cluster: dpvsd, keepalived and FRR on two directors, three servers beh
     cluster = await Cluster.create({
       title: 'cluster with dpvsd',
       dataplane: 'dpvsd',
-      announce: 'intra_area',
       bfd: 100,
     });
     await cluster.settled();
