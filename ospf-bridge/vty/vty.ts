@@ -46,5 +46,7 @@ export function unreachable(where: string, error: NodeJS.ErrnoException): VtyErr
     );
   if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED')
     return new VtyError('unreachable', `nothing listens at ${where}: is the routing daemon running?`);
+  if (error.code === 'ECONNRESET' || error.code === 'EPIPE')
+    return new VtyError('closed', `${where} closed the connection`);
   return new VtyError('unreachable', `${where}: ${error.message}`);
 }
