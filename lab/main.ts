@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { Lab } from './lab.js';
 import { whyNoLab } from './needs.js';
+import { runPair } from './pair-live.js';
 import { families } from './plan.js';
 import { HTTP_PORT, UDP_PORT } from './ports.js';
 import { type LabRecord, listLabs, removeStaleLabs } from './registry.js';
@@ -10,6 +11,7 @@ import { failures, type Target, Traffic } from './traffic-plan.js';
 
 const usage = `usage: npm start [-- OPTIONS]            runs a lab: a client, a director, real servers, and traffic
        npm run lab -- exec [-l ID] HOST COMMAND...   runs a command on a host of a running lab
+       npm run lab -- pair                  two directors, one of them active; press a key to break something
        npm run lab -- list                  running labs and their hosts
        npm run lab -- clean                 removes what labs of dead processes left behind
 
@@ -212,7 +214,7 @@ function exec(argv: readonly string[]): number {
   process.on('SIGINT', () => {});
   const done = spawnSync('ip', ['netns', 'exec', namespace, ...command], {
     stdio: 'inherit',
-    env: { ...process.env, DPVS_IPC_FILE: lab.ipc },
+    env: { ...process.env, DPVS_IPC_FILE: (name && lab.ipcs?.[name]) ?? lab.ipc },
   });
   return done.status ?? 1;
 }
@@ -239,12 +241,13 @@ async function main(argv: readonly string[]): Promise<number> {
     console.log(usage);
     return 0;
   }
-  const subcommand = first === 'exec' || first === 'list' || first === 'clean';
+  const subcommand = first === 'pair' || first === 'exec' || first === 'list' || first === 'clean';
   if (subcommand && process.getuid?.() !== 0) {
     console.error('lab: network namespaces need root: run it with sudo');
     return 1;
   }
   if (first === 'exec') return exec(rest);
+  if (first === 'pair') return await runPair();
   if (first === 'list') return list();
   if (first === 'clean') return await clean();
   try {

@@ -26,6 +26,8 @@ export interface LabRecord {
   folder: string;
   /** dpvsd's control socket. */
   ipc: string;
+  /** Those of hosts that have a dpvsd of their own, by the host's name. */
+  ipcs?: Record<string, string>;
 }
 
 /** Folder of all labs of this machine: DPVS_HA_LAB_DIR, else /run/dpvs-ha-lab; nobody but root can read it. */
@@ -50,7 +52,11 @@ export function processStartTime(pid: number): string | undefined {
 let count = 0;
 
 /** Makes the folder and the record of a new lab of this process. */
-export function register(title: string, hosts: readonly string[]): LabRecord {
+export function register(
+  title: string,
+  hosts: readonly string[],
+  directors: readonly string[] = [],
+): LabRecord {
   const id = count === 0 ? `${process.pid}` : `${process.pid}x${count}`;
   count++;
   const folder = join(labsFolder(), id);
@@ -64,6 +70,9 @@ export function register(title: string, hosts: readonly string[]): LabRecord {
     namespaces: Object.fromEntries(hosts.map((host) => [host, `dvh-${id}-${host}`])),
     folder,
     ipc: join(folder, 'dpvs.ipc'),
+    ...(directors.length > 0
+      ? { ipcs: Object.fromEntries(directors.map((name) => [name, join(folder, `${name}.ipc`)])) }
+      : {}),
   };
   const file = join(folder, 'lab.json');
   writeFileSync(`${file}.new`, JSON.stringify(record, undefined, 2));
