@@ -18,7 +18,7 @@ import type { Plan } from './plan.js';
 import type { LabRecord } from './registry.js';
 
 /** Path of one of the launchers in bin/. */
-export function bin(name: 'dpvsd' | 'dpip' | 'ipvsadm'): string {
+export function bin(name: 'dpvsd' | 'dpip' | 'ipvsadm' | 'keepalived'): string {
   return fileURLToPath(new URL(`../../bin/${name}`, import.meta.url));
 }
 
@@ -29,6 +29,8 @@ export interface DirectorOptions {
   queues: number;
   /** Routes between its ports what belongs to no service. */
   forwarding: boolean;
+  /** Its ports have kernel twins (`dpdk0.kni`), so that programs of the kernel reach the networks through dpvsd. */
+  twins: boolean;
   /** Further lines of dpvs.conf, at its end. */
   extra: string;
 }
@@ -147,6 +149,35 @@ export class Director {
       this.dpip(['-6', ...route(plan.outerRouter.v6)]),
     ]);
   }
+
+  /** Gives the twin of the inner port its addresses: the kernel reaches the servers through dpvsd, and their answers reach it. */
+  async configureTwin(): Promise<void> {
+    const { twin, innerDevice, arms } = this.plan;
+    const device = `${innerDevice}.kni`;
+    // The wires bring the kernel every frame that dpvsd gets. It has to take them from the twin alone: no ARP answer on a wire, and
+    // no packet whose way back leads elsewhere.
+    const silent = wires.slice(0, arms).flatMap((wire) => [
+      [`net/ipv4/conf/${wire}/arp_ignore`, 8],
+      [`net/ipv4/conf/${wire}/rp_filter`, 1],
+    ]);
+    await this.host.sysctl({
+      ...Object.fromEntries(silent),
+      'net/ipv4/conf/all/arp_ignore': 0,
+      [`net/ipv4/conf/${device}/arp_ignore`]: 1,
+      'net/ipv6/conf/lo/disable_ipv6': 0,
+      [`net/ipv6/conf/${device}/disable_ipv6`]: 0,
+    });
+    await this.host.ip([
+      'link set lo up',
+      `address add ${twin.v4}/24 dev ${device}`,
+      `address add ${twin.v6}/64 dev ${device} nodad`,
+    ]);
+    // dpvsd sees the new addresses by itself; a check before that would find every server dead.
+    await until('routes to the kernel', async () => {
+      const routes = await Promise.all([this.dpip(['route', 'show']), this.dpip(['-6', 'route', 'show'])]);
+      return [twin.v4, twin.v6].every((address, index) => routes[index]?.includes(` ${address}/`));
+    });
+  }
 }
 
 function accepts(path: string): Promise<boolean> {
@@ -167,7 +198,7 @@ function accepts(path: string): Promise<boolean> {
 /** dpvs.conf of the lab's director: af_packet ports on the wires. */
 function directorConf(
   plan: Plan,
-  { workers, queues, forwarding, extra }: DirectorOptions,
+  { workers, queues, forwarding, twins, extra }: DirectorOptions,
   logFile: string,
 ): string {
   const devices = plan.arms === 2 ? [plan.outerDevice, plan.innerDevice] : [plan.outerDevice];
@@ -204,7 +235,7 @@ function directorConf(
 global_defs {
     log_level       INFO
     log_file        ${logFile}
-    <init> kni      off
+    <init> kni      ${twins ? 'on' : 'off'}
     <init> idle_policy adaptive
 }
 

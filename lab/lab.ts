@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Director } from './director.js';
 import type { Host } from './host.js';
+import { Keepalived } from './keepalived.js';
 import { buildNetwork, hostNames, type Network } from './network.js';
 import { endpoint, type Family, type Plan, planOf } from './plan.js';
 import { type LabRecord, register, removeLab } from './registry.js';
@@ -22,6 +23,8 @@ export interface LabOptions {
   /** Queues of each port; default: one for each worker. */
   queues?: number;
   forwarding?: boolean;
+  /** Kernel twins of the director's ports, the inner one with addresses: what keepalived on the director needs. */
+  twins?: boolean;
   far?: boolean;
   pathMtu?: number;
   /** Further lines of dpvs.conf. */
@@ -30,6 +33,9 @@ export interface LabOptions {
 
 /** A running lab: hosts, real servers, and a director that is not started yet. */
 export class Lab {
+  /** Configures the director from a file, once it was started. */
+  keepalived: Keepalived | undefined;
+
   private constructor(
     readonly record: LabRecord,
     readonly plan: Plan,
@@ -44,7 +50,14 @@ export class Lab {
   /** Builds the network and starts the real servers. Whatever fails, nothing is left behind. */
   static async create(options: LabOptions): Promise<Lab> {
     const { title, mode = 'fullnat', arms = 2, servers = 3, workers = 1 } = options;
-    const { far = false, queues = workers, forwarding = false, pathMtu = 1500, extra = '' } = options;
+    const {
+      far = false,
+      queues = workers,
+      forwarding = false,
+      twins = false,
+      pathMtu = 1500,
+      extra = '',
+    } = options;
     const plan = planOf(arms, servers);
     const record = register(title, hostNames(servers, far));
     try {
@@ -66,7 +79,13 @@ export class Lab {
           ),
       );
       const distant = network.far ? new RealServer(network.far, plan.far, record.folder) : undefined;
-      const director = new Director(network.director, record, plan, { workers, queues, forwarding, extra });
+      const director = new Director(network.director, record, plan, {
+        workers,
+        queues,
+        forwarding,
+        twins,
+        extra,
+      });
       await Promise.all([...real, ...(distant ? [distant] : [])].map((server) => server.start()));
       return new Lab(record, plan, mode, network, director, real, distant);
     } catch (error) {
@@ -83,6 +102,17 @@ export class Lab {
   async startDirector(): Promise<void> {
     await this.director.start();
     await this.director.configureAddresses();
+    if (this.director.options.twins) await this.director.configureTwin();
+  }
+
+  /**
+   * Starts keepalived on the director, which has to have twins; it configures the virtual servers and watches over the servers.
+   * @param text keepalived.conf
+   */
+  async startKeepalived(text: string): Promise<Keepalived> {
+    this.keepalived = new Keepalived(this.director.host, this.record, text);
+    await this.keepalived.start();
+    return this.keepalived;
   }
 
   /** `VIP:PORT` as ipvsadm and URLs write it. */
@@ -128,6 +158,7 @@ export class Lab {
 
   /** Ends everything of this lab and removes it. */
   async close(): Promise<void> {
+    await this.keepalived?.stop();
     await this.director.stop();
     await removeLab(this.record);
   }

@@ -1,6 +1,10 @@
 import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import type { Server } from 'node:net';
+import { keepalivedConf, sampleFile } from './keepalived.js';
 import { Lab } from './lab.js';
 import { whyNoLab } from './needs.js';
+import { give, listenForOrders, type Order, orders } from './orders.js';
 import { runPair } from './pair-live.js';
 import { families } from './plan.js';
 import { HTTP_PORT, UDP_PORT } from './ports.js';
@@ -12,6 +16,8 @@ import { failures, type Target, Traffic } from './traffic-plan.js';
 const usage = `usage: npm start [-- OPTIONS]            runs a lab: a client, a director, real servers, and traffic
        npm run lab -- exec [-l ID] HOST COMMAND...   runs a command on a host of a running lab
        npm run lab -- pair                  two directors, one of them active; press a key to break something
+       npm run lab -- stop|start [-l ID] SERVER      ends or starts the programs of a real server
+       npm run lab -- reload [-l ID]        keepalived reads its file again
        npm run lab -- list                  running labs and their hosts
        npm run lab -- clean                 removes what labs of dead processes left behind
 
@@ -20,6 +26,8 @@ const usage = `usage: npm start [-- OPTIONS]            runs a lab: a client, a 
   --servers N       real servers, 1-9 (default 3)
   --one-arm         clients and servers at the same port of the director
   --rate N          requests per second, 1-1000 (default 20; with --once 50)
+  --conf FILE       the keepalived.conf of the director (default: conf/keepalived.conf.lab.sample)
+  --ipvsadm         configures the director with ipvsadm instead: no keepalived, no health checks
   -h, --help        this text`;
 
 interface Options {
@@ -28,12 +36,17 @@ interface Options {
   servers: number;
   arms: 1 | 2;
   rate: number | undefined;
+  conf: string | undefined;
+  ipvsadm: boolean;
 }
 
 class UsageError extends Error {}
 
 function parse(argv: readonly string[]): Options {
-  const options: Options = { once: false, workers: 1, servers: 3, arms: 2, rate: undefined };
+  const options: Options = {
+    ...{ once: false, workers: 1, servers: 3, arms: 2 },
+    ...{ rate: undefined, conf: undefined, ipvsadm: false },
+  };
   const args = [...argv];
   const number = (name: string, low: number, high: number): number => {
     const text = args.shift() ?? '';
@@ -48,8 +61,15 @@ function parse(argv: readonly string[]): Options {
     else if (name === '--workers') options.workers = number(name, 1, 8);
     else if (name === '--servers') options.servers = number(name, 1, 9);
     else if (name === '--rate') options.rate = number(name, 1, 1000);
-    else throw new UsageError(`unknown option '${name}'`);
+    else if (name === '--ipvsadm') options.ipvsadm = true;
+    else if (name === '--conf') {
+      options.conf = args.shift() ?? '';
+      if (!existsSync(options.conf))
+        throw new UsageError(`--conf wants a file, there is no '${options.conf}'`);
+    } else throw new UsageError(`unknown option '${name}'`);
   }
+  if (options.ipvsadm && options.conf !== undefined)
+    throw new UsageError('--conf is for keepalived, which --ipvsadm leaves out');
   return options;
 }
 
@@ -79,22 +99,35 @@ async function start(options: Options): Promise<number> {
   console.log(
     `lab: building a client, a router, a director (${options.workers} worker(s)) and ${servers} real servers`,
   );
-  const lab = await Lab.create({ title: 'npm start', ...options });
+  const lab = await Lab.create({ title: 'npm start', ...options, twins: !options.ipvsadm });
+  let ears: Server | undefined;
   try {
-    const ready = configure(lab);
+    ears = await listenForOrders(lab);
+    const ready = configure(lab, options);
     // After an interruption nobody waits for it any more, and it fails as its director goes away.
     ready.catch(() => {});
     await Promise.race([interruption, ready]);
     if (interrupted) return 130;
     return await drive(lab, options, interruption, () => interrupted);
   } finally {
+    ears?.close();
     await lab.close();
   }
 }
 
-/** Starts dpvsd and configures it with dpip and ipvsadm: HTTP and UDP services in both families. */
-async function configure(lab: Lab): Promise<void> {
+/** The text of keepalived.conf: a file of the user's choice, the sample, or the same for another shape of the lab. */
+function configurationText(lab: Lab, { conf, arms, servers }: Options): string {
+  if (conf !== undefined) return readFileSync(conf, 'utf8');
+  return arms === 2 && servers === 3 ? readFileSync(sampleFile, 'utf8') : keepalivedConf(lab.plan);
+}
+
+/** Starts dpvsd, gives it addresses with dpip, and HTTP and UDP services in both families with keepalived, or with ipvsadm. */
+async function configure(lab: Lab, options: Options): Promise<void> {
   await lab.startDirector();
+  if (!options.ipvsadm) {
+    await lab.startKeepalived(configurationText(lab, options));
+    return;
+  }
   const lines = families.flatMap((family) => [
     ...lab.serviceLines(family, 't', HTTP_PORT),
     ...lab.serviceLines(family, 'u', UDP_PORT),
@@ -147,6 +180,10 @@ async function drive(
         console.error(`lab: dpvsd ${lab.director.ended}\n${lab.director.said()}`);
         return 1;
       }
+      if (lab.keepalived?.ended) {
+        console.error(`lab: keepalived ${lab.keepalived.ended}\n${lab.keepalived.said()}`);
+        return 1;
+      }
       await Promise.race([
         interruption,
         new Promise((resolve) => setTimeout(resolve, live ? 1000 : 5000).unref()),
@@ -177,6 +214,7 @@ function verdict(
   const balance = snapshot ? balanceOf(snapshot.counters) : 'dpvsd does not tell its counters';
   if (balance) wrong.push(balance);
   if (lab.director.ended) wrong.push(`dpvsd ${lab.director.ended}`);
+  if (lab.keepalived?.ended) wrong.push(`keepalived ${lab.keepalived.ended}`);
   for (const line of wrong) console.log(`FAILED: ${line}`);
   if (wrong.length === 0)
     console.log(
@@ -191,19 +229,20 @@ function chosenLab(id: string | undefined): LabRecord | undefined {
   return id === undefined ? running.at(-1) : running.find((lab) => lab.id === id);
 }
 
-function exec(argv: readonly string[]): number {
-  const args = [...argv];
-  let id: string | undefined;
-  if (args[0] === '-l') {
-    args.shift();
-    id = args.shift();
-  }
-  const [name, ...command] = args;
+/** `-l ID` at the beginning of a command's arguments chooses a lab. @throws when there is none */
+function labOf(argv: readonly string[]): { lab: LabRecord; args: string[] } {
+  const [id, args] = argv[0] === '-l' ? [argv[1] ?? '', argv.slice(2)] : [undefined, [...argv]];
   const lab = chosenLab(id);
-  if (!lab) {
-    console.error(id ? `lab: no running lab ${id}` : 'lab: no lab is running: start one with npm start');
-    return 1;
-  }
+  if (!lab)
+    throw new Error(
+      id === undefined ? 'no lab is running: start one with npm start' : `no running lab ${id}`,
+    );
+  return { lab, args };
+}
+
+function exec(argv: readonly string[]): number {
+  const { lab, args } = labOf(argv);
+  const [name, ...command] = args;
   const hosts = Object.keys(lab.namespaces);
   const namespace = name === undefined ? undefined : lab.namespaces[name];
   if (!namespace || command.length === 0) {
@@ -241,13 +280,19 @@ async function main(argv: readonly string[]): Promise<number> {
     console.log(usage);
     return 0;
   }
-  const subcommand = first === 'pair' || first === 'exec' || first === 'list' || first === 'clean';
+  const order = orders.find((each): each is Order => each === first);
+  const subcommand = order || first === 'pair' || first === 'exec' || first === 'list' || first === 'clean';
   if (subcommand && process.getuid?.() !== 0) {
     console.error('lab: network namespaces need root: run it with sudo');
     return 1;
   }
   if (first === 'exec') return exec(rest);
   if (first === 'pair') return await runPair();
+  if (order) {
+    const { lab, args } = labOf(rest);
+    console.log(await give(lab, order, args[0]));
+    return 0;
+  }
   if (first === 'list') return list();
   if (first === 'clean') return await clean();
   try {

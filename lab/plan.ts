@@ -45,6 +45,8 @@ export interface Plan {
   /** The director's own addresses. */
   outerDirector: Pair;
   innerDirector: Pair;
+  /** The director's kernel has this address in the servers' network, on the twin of the inner port: health checks come from it. */
+  twin: Pair;
   virtual: Pair;
   /** Source addresses of FullNAT towards the servers. */
   locals: Pair[];
@@ -74,6 +76,7 @@ export function planOf(arms: 1 | 2, servers: number): Plan {
     innerRouter: inner.at(1),
     outerDirector: outer.at(2),
     innerDirector: inner.at(2),
+    twin: inner.at(3),
     virtual: outer.at(254),
     locals: [inner.at(240), inner.at(241)],
     servers: Array.from({ length: servers }, (_, index) => inner.at(11 + index)),

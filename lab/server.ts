@@ -83,6 +83,12 @@ http {
     return this.host.name;
   }
 
+  /** Both programs run. */
+  get running(): boolean {
+    const both = [this.#nginx, this.#responder];
+    return both.every((each) => each !== undefined && each.ended === undefined);
+  }
+
   /** Starts both programs and waits until they answer. */
   async start(): Promise<void> {
     await Promise.all([this.startHttp(), this.startResponder()]);

@@ -22,7 +22,17 @@ export function addressHex(address: string): string {
 /** The live table: what clients got from each server, what dpvsd counted for it, and what was dropped why. */
 export function statusText(lab: Lab, traffic: Traffic, snapshot: Snapshot | undefined): string {
   const rows: (string | number)[][] = [
-    ['server', 'requests', 'http served', 'errors', 'connections', 'active', 'packets in', 'packets out'],
+    [
+      'server',
+      'health',
+      'requests',
+      'http served',
+      'errors',
+      'connections',
+      'active',
+      'packets in',
+      'packets out',
+    ],
   ];
   for (const server of lab.servers) {
     const addresses = [addressHex(server.address.v4), addressHex(server.address.v6)];
@@ -32,6 +42,7 @@ export function statusText(lab: Lab, traffic: Traffic, snapshot: Snapshot | unde
     const served = server.served();
     rows.push([
       server.name,
+      healthText(counts.filter(({ weight }) => weight > 0).length, snapshot?.services ?? 0),
       traffic.total.byServer.get(server.name) ?? 0,
       served.requests,
       served.errors,
@@ -47,6 +58,16 @@ export function statusText(lab: Lab, traffic: Traffic, snapshot: Snapshot | unde
   if (snapshot) lines.push(countersText(snapshot.counters));
   else lines.push('dpvsd does not answer');
   return lines.join('\n');
+}
+
+/**
+ * Where a server is in: `up` in all virtual servers, `down` in none, else how many.
+ * @param within virtual servers that give it new connections
+ */
+export function healthText(within: number, services: number): string {
+  if (services === 0) return '-';
+  if (within === 0) return 'down';
+  return within === services ? 'up' : `${within} of ${services}`;
 }
 
 /** Packets by what became of them, drops by reason. */
@@ -66,7 +87,14 @@ export function hints(lab: Lab): string {
   return `Try in a second terminal (hosts: ${Object.keys(lab.record.namespaces).join(' ')}):
   npm run lab -- exec client curl -s http://${vip.v4}/
   npm run lab -- exec client curl -s 'http://[${vip.v6}]/'
-  npm run lab -- exec client ping -c 3 ${vip.v4}
+${
+  lab.keepalived
+    ? `  npm run lab -- stop rs2                                                              (its programs end: the health checks take it out)
+  npm run lab -- start rs2
+  npm run lab -- reload                                                                (after a change in ${lab.keepalived.file})
+`
+    : ''
+}  npm run lab -- exec client ping -c 3 ${vip.v4}
   npm run lab -- exec client traceroute -n ${vip.v4}
   npm run lab -- exec director bin/ipvsadm -ln --stats
   npm run lab -- exec director bin/ipvsadm -lnc

@@ -7,6 +7,8 @@ export interface ServerCount {
   /** Network-order bytes as lower-case hex, and the port. */
   address: string;
   port: number;
+  /** 0: no new connections. */
+  weight: number;
   connections: number;
   active: number;
   inPackets: number;
@@ -24,6 +26,8 @@ export interface Counter {
 
 export interface Snapshot {
   servers: ServerCount[];
+  /** How many virtual servers there are. */
+  services: number;
   counters: Counter[];
 }
 
@@ -64,7 +68,8 @@ export class Statistics {
   /** @throws {DpvsdError} when dpvsd does not answer; the next call connects anew */
   async read(): Promise<Snapshot> {
     const client = await this.#connected();
-    const [rows, counters] = await Promise.all([
+    const [services, rows, counters] = await Promise.all([
+      client.list(Table.TABLE_SERVICES, 'service'),
       client.list(Table.TABLE_SERVICES, 'server'),
       client.list(Table.TABLE_COUNTERS, 'counter'),
     ]);
@@ -73,6 +78,7 @@ export class Statistics {
         protocol: protocolName(server?.service?.protocol),
         address: Buffer.from(server?.address ?? []).toString('hex'),
         port: server?.port ?? 0,
+        weight: server?.weight ?? 0,
         connections: traffic?.connections ?? 0,
         active,
         inPackets: traffic?.inPackets ?? 0,
@@ -81,7 +87,11 @@ export class Statistics {
         outBytes: traffic?.outBytes ?? 0,
       };
     });
-    return { servers, counters: counters.map(({ name, value, help }) => ({ name, value, help })) };
+    return {
+      services: services.length,
+      servers,
+      counters: counters.map(({ name, value, help }) => ({ name, value, help })),
+    };
   }
 
   close(): void {

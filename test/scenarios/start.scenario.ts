@@ -17,7 +17,7 @@ describe('npm start', () => {
   it('--once sends traffic for ten seconds, prints what each server answered, and exits 0', async () => {
     const done = await attempt([...program, '--once', '--workers', '2'], { limit: 100_000 });
     assert.equal(done.code, 0, done.stdout + done.stderr);
-    assert.match(done.stdout, /^rs3 +[1-9]\d* +[1-9]\d* +0 /m);
+    assert.match(done.stdout, /^rs3 +up +[1-9]\d* +[1-9]\d* +0 /m);
     assert.match(done.stdout, /^ok: 500 requests, none failed, all 3 servers answered$/m);
   });
 
@@ -27,7 +27,7 @@ describe('npm start', () => {
       try {
         await until('the table', () => {
           assert.equal(lab.ended, undefined, lab.output);
-          return /^rs1 +[1-9]/m.test(lab.output);
+          return /^rs1 +up +[1-9]/m.test(lab.output);
         });
         const inside = (...command: string[]) =>
           run([...program, 'exec', '-l', String(lab.pid), ...command], { limit: 20_000 });
