@@ -6,9 +6,10 @@ import { dataplane } from './dataplane.js';
 import { healthcheck } from './healthcheck.js';
 import { keepalivedParse } from './keepalived-parse.js';
 import { load } from './load.js';
+import { ospf } from './ospf.js';
 import { vrrp } from './vrrp.js';
 
-const benches: Bench[] = [dataplane, load, healthcheck, vrrp, keepalivedParse];
+const benches: Bench[] = [dataplane, load, healthcheck, vrrp, keepalivedParse, ospf];
 
 const usage = `npm run bench [-- [--quick] [NAME...]]
 ${benches.map(({ name, about }) => `  ${name.padEnd(14)} ${about}`).join('\n')}
