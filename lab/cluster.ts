@@ -139,7 +139,8 @@ export class ClusterDirector {
     this.#dpvsd?.kill('SIGKILL');
   }
 
-  startKeepalived(): void {
+  /** @param configuration another file than the cluster's own */
+  startKeepalived(configuration = this.configuration): void {
     const at = (name: string) => join(this.folder, `${name}.pid`);
     this.#keepalived = this.host.start([
       launcher('keepalived'),
@@ -147,7 +148,7 @@ export class ClusterDirector {
         '-n',
         '-l',
         '-f',
-        this.configuration,
+        configuration,
         '-p',
         at('parent'),
         '-r',

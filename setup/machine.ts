@@ -30,6 +30,7 @@ const packages: Record<PackageSet, string[]> = {
     'iptables',
     'keepalived',
     'frr',
+    'bird2',
   ],
 };
 

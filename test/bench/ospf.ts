@@ -3,6 +3,7 @@ import { Cluster, type ClusterOptions } from '../../lab/cluster.js';
 import { until } from '../../lab/command.js';
 import { whyNoLab } from '../../lab/needs.js';
 import { whyNoFrr } from '../../lab/routing-daemon.js';
+import { askBridge } from '../../ospf-bridge/control.js';
 import type { Bench, Figure } from './bench.js';
 
 /**
@@ -92,7 +93,6 @@ async function changes(announce: 'external' | 'intra_area', rounds: number): Pro
     };
     const watch = new Changes(cluster);
     await pause(500);
-    const { askBridge } = await import('../../ospf-bridge/control.js');
     const ask = (command: 'drain' | 'undrain', withdraw: boolean) => async () => {
       const request =
         command === 'drain' ? { command, addresses: [], withdraw } : { command, addresses: [] as string[] };
@@ -150,7 +150,6 @@ async function many(count: number, rounds: number): Promise<Figure> {
         return (asked.stdout.match(/^10\.99\./gm) ?? []).length;
       };
       await until('all routes', () => routes() === count, { every: 200 });
-      const { askBridge } = await import('../../ospf-bridge/control.js');
       const watch = new Changes(cluster);
       const times: number[] = [];
       for (let round = 0; round < rounds; round++) {

@@ -248,3 +248,63 @@ withCluster({ title: 'cluster: a thousand addresses', directors: 1, addresses: 1
     writeFileSync(`${first.socket}.times`, `${last - at}\n`);
   });
 });
+
+withCluster(
+  { title: 'cluster: addresses put on lo by quorum_up and quorum_down, without a bridge', directors: 1 },
+  (of) => {
+    it('work as they always did: redistribute connected, alpha, omega', async () => {
+      const [first] = of().directors;
+      assert.ok(first?.keepalived);
+      await first.keepalived.stop();
+      await of().routed([]);
+      await first.daemons.ask(
+        'ospfd',
+        'configure terminal',
+        'router ospf',
+        'no redistribute kernel',
+        'redistribute connected metric 20 metric-type 1 route-map DPVS-VIP',
+      );
+      const address = of().addresses[0];
+      const ip = `/sbin/ip -n ${first.host.namespace} addr`;
+      const file = `${first.folder}/classic.conf`;
+      writeFileSync(
+        file,
+        `global_defs {
+  lvs_director dry-run
+  script_user root
+}
+track_file health {
+  file ${first.socket}.health
+  weight 0
+}
+virtual_server ${address} 80 {
+  delay_loop 1
+  lb_algo rr
+  lb_kind NAT
+  protocol TCP
+  alpha
+  omega
+  quorum_up "${ip} add ${address}/32 dev lo"
+  quorum_down "${ip} del ${address}/32 dev lo"
+  real_server 10.20.0.9 80 {
+    FILE_CHECK {
+      track_file health
+    }
+  }
+}
+`,
+      );
+      first.startKeepalived(file);
+      await of().routed([1]);
+      await spaced();
+      first.health(false);
+      await of().routed([]);
+      await spaced();
+      first.health(true);
+      await of().routed([1]);
+      await spaced();
+      await first.keepalived.stop();
+      await of().routed([]);
+    });
+  },
+);
