@@ -34,8 +34,10 @@ export class Keepalived {
 
   /** Starts it and waits until its virtual servers are in dpvsd. */
   async start(): Promise<void> {
-    const command = [bin('keepalived'), '-C', '-n', '-G', '-g', this.logFile, '-f', this.file, ...this.#pids];
-    const running = this.host.start(command, undefined, { DPVS_IPC_FILE: this.record.ipc });
+    const command = [bin('keepalived'), '-C', '-n', '-G', `--log-file=${this.logFile}`, '-f', this.file];
+    const running = this.host.start([...command, ...this.#pids], undefined, {
+      DPVS_IPC_FILE: this.record.ipc,
+    });
     this.#running = running;
     const statistics = new Statistics(this.record.ipc);
     try {

@@ -124,6 +124,11 @@ http {
     });
   }
 
+  /** Ends the UDP and upload responder alone. */
+  async stopResponder(): Promise<void> {
+    await this.#responder?.stop();
+  }
+
   /** Ends both programs: connections break and new ones are refused, as when a server's services stop. */
   async stop(): Promise<void> {
     await Promise.all([this.#nginx?.stop(), this.#responder?.stop()]);

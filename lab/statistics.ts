@@ -7,6 +7,8 @@ export interface ServerCount {
   /** Network-order bytes as lower-case hex, and the port. */
   address: string;
   port: number;
+  /** Port of the virtual server. */
+  servicePort: number;
   /** 0: no new connections. */
   weight: number;
   connections: number;
@@ -78,6 +80,7 @@ export class Statistics {
         protocol: protocolName(server?.service?.protocol),
         address: Buffer.from(server?.address ?? []).toString('hex'),
         port: server?.port ?? 0,
+        servicePort: server?.service?.port ?? 0,
         weight: server?.weight ?? 0,
         connections: traffic?.connections ?? 0,
         active,
