@@ -126,6 +126,8 @@ class Trial {
     await this.#answers('a');
     // The backup must have heard the master, and the probe a steady row of answers.
     await pause(Math.max(300, this.#interval * 1500));
+    // At any moment between two adverts: the rhythm of the trials must not fall into step with theirs.
+    await pause(Math.random() * this.#interval * 1000);
     this.#longest = 0;
     await failure.happen(this.pair.a);
     await this.#answers('b');
