@@ -38,6 +38,8 @@ const everywhere = {
   'net/ipv6/conf/default/accept_dad': 0,
   'net/ipv6/conf/all/accept_ra': 0,
   'net/ipv6/conf/default/accept_ra': 0,
+  // A cable pulled and plugged in again changes no address.
+  'net/ipv6/conf/all/keep_addr_on_down': 1,
   'net/ipv4/conf/all/rp_filter': 0,
   'net/ipv4/conf/default/rp_filter': 0,
   // The lab's hosts ping and trace each other faster than people do.

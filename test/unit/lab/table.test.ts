@@ -1,6 +1,6 @@
 import { strict as assert } from 'node:assert';
 import { planOf } from '../../../lab/plan.js';
-import { addressHex } from '../../../lab/show.js';
+import { addressHex, healthText } from '../../../lab/show.js';
 import { balanceOf } from '../../../lab/statistics.js';
 import { table } from '../../../lab/table.js';
 
@@ -12,6 +12,13 @@ describe('lab table', () => {
       ['rs2', 7],
     ]);
     assert.equal(text, 'server  requests  errors\nrs1           12       0\nrs2            7');
+  });
+
+  it('says in how many virtual servers a server is', () => {
+    assert.deepEqual(
+      [healthText(0, 0), healthText(0, 4), healthText(2, 4), healthText(4, 4)],
+      ['-', 'down', '2 of 4', 'up'],
+    );
   });
 
   it('names addresses as the statistics do', () => {
