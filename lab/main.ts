@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import type { Server } from 'node:net';
+import { runCluster } from './cluster-live.js';
 import { keepalivedConf, sampleFile } from './keepalived.js';
 import { Lab } from './lab.js';
 import { whyNoLab } from './needs.js';
@@ -16,6 +17,7 @@ import { failures, type Target, Traffic } from './traffic-plan.js';
 const usage = `usage: npm start [-- OPTIONS]            runs a lab: a client, a director, real servers, and traffic
        npm run lab -- exec [-l ID] HOST COMMAND...   runs a command on a host of a running lab
        npm run lab -- pair                  two directors, one of them active; press a key to break something
+       npm run lab -- cluster               two directors behind a router with FRR; press a key to break something
        npm run lab -- stop|start [-l ID] SERVER      ends or starts the programs of a real server
        npm run lab -- reload [-l ID]        keepalived reads its file again
        npm run lab -- list                  running labs and their hosts
@@ -281,13 +283,20 @@ async function main(argv: readonly string[]): Promise<number> {
     return 0;
   }
   const order = orders.find((each): each is Order => each === first);
-  const subcommand = order || first === 'pair' || first === 'exec' || first === 'list' || first === 'clean';
+  const subcommand =
+    order ||
+    first === 'pair' ||
+    first === 'cluster' ||
+    first === 'exec' ||
+    first === 'list' ||
+    first === 'clean';
   if (subcommand && process.getuid?.() !== 0) {
     console.error('lab: network namespaces need root: run it with sudo');
     return 1;
   }
   if (first === 'exec') return exec(rest);
   if (first === 'pair') return await runPair();
+  if (first === 'cluster') return await runCluster();
   if (order) {
     const { lab, args } = labOf(rest);
     console.log(await give(lab, order, args[0]));
