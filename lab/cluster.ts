@@ -131,8 +131,33 @@ export class ClusterDirector {
     const dpip = (...args: string[]) => run([bin('dpip'), ...args], { env: { DPVS_IPC_FILE: this.ipc } });
     await dpip('addr', 'add', `10.10.${n}.3/29`, 'dev', 'dpdk0');
     await dpip('addr', 'add', `10.20.0.${20 + n}/24`, 'dev', 'dpdk1');
+    await this.#twins();
     for (const address of addresses) await dpip('addr', 'add', `${address}/32`, 'dev', 'dpdk0');
     await dpip('route', 'add', 'default', 'via', `10.10.${n}.1`, 'dev', 'dpdk0');
+  }
+
+  /**
+   * The kernel's addresses live on the twins. The wires bring it every frame that dpvsd gets, which it must leave alone: no ARP
+   * answer there, and no packet whose way back leads elsewhere. (On a NIC that DPDK owns there is no such device.)
+   */
+  async #twins(): Promise<void> {
+    const n = this.number;
+    const wanted = [
+      { device: 'dpdk0.kni', address: `10.10.${n}.2/29` },
+      { device: 'dpdk1.kni', address: `10.20.0.${n}/24` },
+    ];
+    for (const { device, address } of wanted) {
+      await until(`the twin ${device}`, async () => {
+        const { stdout } = await this.host.attempt(['ip', '-o', 'link', 'show', 'dev', device]);
+        return stdout.includes('LOWER_UP');
+      });
+      const { stdout } = await this.host.attempt(['ip', '-o', '-4', 'address', 'show', 'dev', device]);
+      if (!stdout.includes(` ${address}`)) await this.host.ip([`address add ${address} dev ${device}`]);
+    }
+    await until('routes to the kernel', async () => {
+      const routes = await run([bin('dpip'), 'route', 'show'], { env: { DPVS_IPC_FILE: this.ipc } });
+      return wanted.every(({ address }) => routes.includes(` ${address.replace(/\/.*/, '')}/`));
+    });
   }
 
   killDpvsd(): void {
@@ -245,7 +270,7 @@ export class Cluster {
         (n) => new ClusterDirector(host(`d${n}`), n, record.folder, shared, options, text),
       );
       const hosts = Object.keys(record.namespaces).map(host);
-      await build(hosts, numbers, serverNames);
+      await build(hosts, numbers, serverNames, dataplane === 'dpvsd');
       mkdirSync(join(record.folder, 'shared'));
       const servers = serverNames.map(
         (name, index) =>
@@ -351,7 +376,7 @@ const everywhere = {
 };
 
 /** Namespaces, wires, addresses. */
-async function build(hosts: Host[], numbers: number[], servers: string[]): Promise<void> {
+async function build(hosts: Host[], numbers: number[], servers: string[], twins: boolean): Promise<void> {
   const of = (name: string) => hosts.find((host) => host.name === name) as Host;
   const [client, router, bridge] = [of('client'), of('router'), of('switch')];
   const batch = (lines: string[]) =>
@@ -396,16 +421,31 @@ async function build(hosts: Host[], numbers: number[], servers: string[]): Promi
   ]);
   await plainWires(bridge, ports);
   for (const n of numbers) {
-    await of(`d${n}`).ip([
+    const director = of(`d${n}`);
+    await director.ip([
       'link set lo up',
       'link set front up',
       'link set back up',
-      `address add 10.10.${n}.2/29 dev front`,
-      `address add 10.20.0.${n}/24 dev back`,
-      // The answers of a director that stands for its own virtual addresses.
-      `route add 10.1.0.0/24 via 10.10.${n}.1`,
+      ...(twins
+        ? []
+        : [
+            `address add 10.10.${n}.2/29 dev front`,
+            `address add 10.20.0.${n}/24 dev back`,
+            // The answers of a director that stands for its own virtual addresses.
+            `route add 10.1.0.0/24 via 10.10.${n}.1`,
+          ]),
     ]);
-    await plainWires(of(`d${n}`), ['front', 'back']);
+    if (twins)
+      await director.sysctl(
+        Object.fromEntries(
+          ['front', 'back'].flatMap((wire) => [
+            [`net/ipv4/conf/${wire}/arp_ignore`, 8],
+            [`net/ipv4/conf/${wire}/rp_filter`, 1],
+            [`net/ipv6/conf/${wire}/disable_ipv6`, 1],
+          ]),
+        ),
+      );
+    await plainWires(director, ['front', 'back']);
   }
   for (const [index, name] of servers.entries()) {
     await of(name).ip([
@@ -478,7 +518,7 @@ ospf_bridge {
         10.99.0.0/16
     }
     guard_time 3
-    interface front {
+    interface ${dataplane === 'dpvsd' ? 'dpdk0.kni' : 'front'} {
         area 0
         hello 1
         dead 4
@@ -526,7 +566,7 @@ function dpvsConf(logFile: string): string {
 global_defs {
     log_level       INFO
     log_file        ${logFile}
-    <init> kni      off
+    <init> kni      on
     <init> idle_policy adaptive
 }
 netif_defs {

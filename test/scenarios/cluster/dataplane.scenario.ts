@@ -7,7 +7,7 @@ import { whyNoFrr } from '../../../lab/routing-daemon.js';
 import { failures, Traffic } from '../../../lab/traffic-plan.js';
 import { skipBecause } from '../../runner/skip.js';
 
-describe('cluster: dpvsd, keepalived and FRR on two directors, three servers behind', () => {
+describe('cluster: dpvsd, keepalived and FRR on the kernel twins of two directors, three servers behind', () => {
   let cluster: Cluster;
   before(async function () {
     this.timeout(120_000);
@@ -55,7 +55,8 @@ describe('cluster: dpvsd, keepalived and FRR on two directors, three servers beh
     await pause(1600);
     first.killDpvsd();
     const took = await cluster.routed([2]);
-    assert.ok(took < 3000, `${took} ms`);
+    // OSPF itself runs over dpvsd: routers notice by BFD, and take a second more for external routes.
+    assert.ok(took < 4000, `${took} ms`);
     assert.equal((await first.status()).addresses[0]?.reason, 'dpvsd is down');
     await first.startDpvsd(cluster.addresses);
     await cluster.routed([1, 2]);
