@@ -82,11 +82,11 @@ export class Keepalived {
 export function keepalivedConf(plan: Plan): string {
   const checks = {
     TCP: `TCP_CHECK {
-            connect_timeout 1
+            connect_timeout 3
             retry 0
         }`,
     UDP: `UDP_CHECK {
-            connect_timeout 1
+            connect_timeout 3
             retry 0
             payload "hello"
             require_reply "hello ok"

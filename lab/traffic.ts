@@ -77,9 +77,10 @@ process.on('SIGTERM', () => {
 const started = performance.now();
 const interval = 1000 / plan.perSecond;
 const underWay = new Set<Promise<void>>();
-for (let turn = 0; !over; turn++) {
+// Counted, not timed: the plan says exactly how many.
+const turns = Math.round(plan.seconds * plan.perSecond);
+for (let turn = 0; !over && turn < turns; turn++) {
   const due = started + turn * interval;
-  if (due - started >= plan.seconds * 1000) break;
   const early = due - performance.now();
   if (early > 0) await new Promise((resolve) => setTimeout(resolve, early));
   const index = turn % plan.targets.length;
