@@ -22,6 +22,8 @@ export function consoleOrSyslog(ident: string, target: LogTarget): LogSink {
   const sinks: LogSink[] = [];
   if (target.facility !== undefined) sinks.push(syslogSink(ident, target.facility));
   if (target.console) {
+    // Whoever read our lines may be gone: that must neither end the process nor, told in more lines, keep it busy for ever.
+    if (process.stderr.listenerCount('error') === 0) process.stderr.on('error', () => {});
     sinks.push((_severity, line) => process.stderr.write(`${ident}[${process.pid}]: ${line}\n`));
   }
   if (target.file !== undefined) {

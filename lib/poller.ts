@@ -37,8 +37,12 @@ export class Poller implements Clock {
     this.#onError = onError;
     this.#epoll.add(this.#timer);
     this.#epoll.add(this.#wake);
+    process.on('exit', this.#onExit);
     this.#wait();
   }
+
+  /** The end of the process waits for the thread that waits for events: it must come back, also after an uncaught error. */
+  readonly #onExit = () => eventfdWrite(this.#wake);
 
   /** Is told of every timer by how many milliseconds it was late. */
   set onLate(observe: (lateness: number) => void) {
@@ -87,6 +91,7 @@ export class Poller implements Clock {
         this.#epoll.close();
         close(this.#timer);
         close(this.#wake);
+        process.off('exit', this.#onExit);
         return;
       }
       this.#busy = true;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatIp } from '../../../lib/ip.js';
 import { skipBecause } from '../../runner/skip.js';
@@ -560,6 +560,36 @@ describe('VRRP process', function () {
       assert.deepEqual(devices(), wanted);
       await pair.a.stop();
       assert.deepEqual(devices(), []);
+    }));
+
+  it('ends in order when its front door is killed, even when nobody reads its log any more', () =>
+    withPair(async (pair) => {
+      const text = instanceText({
+        name: 'VI',
+        id: 41,
+        priority: 100,
+        addresses: ['10.55.0.141'],
+        lines: [...fast],
+      });
+      pair.a.start('ours', text);
+      await until(
+        () => pair.a.log,
+        () => pair.a.has('10.55.0.141'),
+      );
+      const { worker } = pair.a;
+      pair.a.deafen();
+      pair.a.signal('SIGKILL');
+      await until('the worker ends', () => !existsSync(`/proc/${worker}`));
+      assert.ok(!pair.a.has('10.55.0.141'), 'and takes its address along');
+      // The same by an orderly stop.
+      pair.a.start('ours', text);
+      await until(
+        () => pair.a.log,
+        () => pair.a.has('10.55.0.141'),
+      );
+      pair.a.deafen();
+      await pair.a.stop();
+      assert.ok(!pair.a.has('10.55.0.141'));
     }));
 
   it('no_accept: a master that does not own its address answers nobody, and the rules go with it', () =>

@@ -156,6 +156,12 @@ export class Node {
     return this.#log;
   }
 
+  /** Nobody reads what the program writes from now on. */
+  deafen(): void {
+    this.#child?.stdout?.destroy();
+    this.#child?.stderr?.destroy();
+  }
+
   get running(): boolean {
     return this.#child !== undefined && !this.#exited;
   }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import {
   AF_INET,
   bind,
@@ -130,6 +131,18 @@ describe('Poller', () => {
     poller.unwatch(receiver);
     close(receiver);
     close(sender);
+  });
+
+  it('does not keep a process from ending, by exit or by an uncaught error', () => {
+    const module = new URL('../../../lib/poller.js', import.meta.url).href;
+    for (const [end, code] of [
+      ['process.exit(3)', 3],
+      ['throw new Error("meant")', 1],
+    ] as const) {
+      const source = `import { Poller } from '${module}'; new Poller(() => {}); setTimeout(() => { ${end}; }, 50);`;
+      const done = spawnSync(process.execPath, ['--input-type=module', '-e', source], { timeout: 15_000 });
+      assert.equal(done.status, code, `${end}: ${done.error?.message ?? done.signal}`);
+    }
   });
 
   it('names the error of a failed call', () => {
