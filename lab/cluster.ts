@@ -30,6 +30,10 @@ export interface ClusterOptions {
   minimal?: number;
   /** Virtual addresses (each with one service of port 80). */
   addresses?: number;
+  /** One more virtual address, fd99::1, by OSPFv3. */
+  ipv6?: boolean;
+  /** What speaks OSPF on the directors. */
+  daemon?: 'frr' | 'bird';
   /** Further lines of the ospf_bridge block. */
   bridge?: string[];
 }
@@ -86,11 +90,27 @@ export class ClusterDirector {
       dontReleaseIpvs: false,
       addressMonitoring: false,
     };
+    const bird = join(this.daemons.folder, 'bird.conf');
     const texts = new Map(setupTexts(bridgePart(model, none)).map(({ daemon, text }) => [daemon, text]));
+    if (this.#options.daemon === 'bird') {
+      writeFileSync(bird, texts.get('bird') ?? '');
+      const files = [
+        '-c',
+        bird,
+        '-s',
+        `${this.daemons.folder}/bird.ctl`,
+        '-P',
+        `${this.daemons.folder}/bird.pid`,
+      ];
+      this.host.start(['bird', '-f', ...files]);
+      return;
+    }
     await this.daemons.start('zebra', `hostname d${this.number}\n`);
     const bfd = texts.get('bfdd');
     if (bfd !== undefined) await this.daemons.start('bfdd', bfd);
-    await this.daemons.start('ospfd', `${texts.get('ospfd') ?? ''}`);
+    await this.daemons.start('ospfd', texts.get('ospfd') ?? '');
+    const six = texts.get('ospf6d');
+    if (six !== undefined) await this.daemons.start('ospf6d', six);
   }
 
   /** Answers UDP at a virtual address, in place of a dataplane. */
@@ -312,6 +332,7 @@ export class Cluster {
     await this.routing.start('zebra', 'hostname router\nno zebra nexthop kernel enable\n');
     if (this.options.bfd !== undefined) await this.routing.start('bfdd', bfdProfile(this.options.bfd));
     await this.routing.start('ospfd', routerConf(numbers, this.options));
+    if (this.options.ipv6) await this.routing.start('ospf6d', routerConf6(numbers));
     await Promise.all(
       this.directors.map(async (director) => {
         if (this.options.dataplane === 'dpvsd') await director.startDpvsd(this.addresses);
@@ -328,18 +349,24 @@ export class Cluster {
 
   /** The next hops of an address in the router's kernel, by director's number, in order. */
   async nextHops(address = this.addresses[0] as string): Promise<number[]> {
-    const text = await run(['ip', '-n', this.router.namespace, 'route', 'show', `${address}/32`]);
-    return [...text.matchAll(/via 10\.10\.(\d+)\.2/g)].map((found) => Number(found[1])).sort();
+    const six = address.includes(':');
+    const words = six ? ['-6', 'route', 'show', `${address}/128`] : ['route', 'show', `${address}/32`];
+    const text = await run(['ip', '-n', this.router.namespace, ...words]);
+    return [...text.matchAll(/via \S+ dev d(\d+)/g)].map((found) => Number(found[1])).sort();
   }
 
   /** Waits until the router sends an address to exactly these directors. @returns how long it took, milliseconds */
-  async routed(to: readonly number[], limit = 30_000): Promise<number> {
+  async routed(
+    to: readonly number[],
+    limit = 30_000,
+    address = this.addresses[0] as string,
+  ): Promise<number> {
     const start = performance.now();
     let last: number[] = [];
     await until(
       `the router to use directors ${to.join(' ')}`,
       async () => {
-        last = await this.nextHops();
+        last = await this.nextHops(address);
         return last.join() === [...to].sort().join();
       },
       { limit, every: 20 },
@@ -383,7 +410,13 @@ async function build(hosts: Host[], numbers: number[], servers: string[], twins:
     run(['ip', '-batch', '-'], { input: lines.map((line) => `${line}\n`).join('') });
   await batch(hosts.map(({ namespace }) => `netns add ${namespace}`));
   await Promise.all(
-    hosts.map((host) => host.sysctl({ ...everywhere, 'net/ipv4/ip_forward': host === router ? 1 : 0 })),
+    hosts.map((host) =>
+      host.sysctl({
+        ...everywhere,
+        'net/ipv4/ip_forward': host === router ? 1 : 0,
+        'net/ipv6/conf/all/forwarding': host === router ? 1 : 0,
+      }),
+    ),
   );
   const wire = (a: Host, deviceA: string, b: Host, deviceB: string): string =>
     `link add ${deviceA} netns ${a.namespace} type veth peer name ${deviceB} netns ${b.namespace}`;
@@ -487,8 +520,22 @@ ${bfd === undefined ? '' : ` ip ospf bfd\n ip ospf bfd profile dpvs-ha-${bfd}\n`
 `;
 }
 
+/** ospf6d of the router. */
+function routerConf6(numbers: number[]): string {
+  const one = (n: number) => `interface d${n}
+ ipv6 ospf6 area 0
+ ipv6 ospf6 network point-to-point
+ ipv6 ospf6 hello-interval 1
+ ipv6 ospf6 dead-interval 4
+`;
+  return `${numbers.map(one).join('')}router ospf6
+ ospf6 router-id 10.0.0.254
+ timers throttle spf 0 10 100
+`;
+}
+
 function keepalivedConf(options: ClusterOptions, addresses: string[], servers: number): string {
-  const { dataplane = 'kernel', announce = 'external', bfd, minimal, bridge = [] } = options;
+  const { dataplane = 'kernel', announce = 'external', bfd, minimal, bridge = [], daemon = 'frr' } = options;
   const real = Array.from(
     { length: servers },
     (_, index) => `    real_server 10.20.0.${11 + index} ${HTTP_PORT} {
@@ -509,14 +556,14 @@ function keepalivedConf(options: ClusterOptions, addresses: string[], servers: n
     script_user root
 }
 ospf_bridge {
-    router frr
-    vty @VTY@
+    router ${daemon}
+    vty @VTY@${daemon === 'bird' ? '/bird.ctl' : ''}
     socket @SOCKET@
     announce ${announce}
     router_id 10.0.0.@NUMBER@
     prefixes {
         10.99.0.0/16
-    }
+${options.ipv6 ? '        fd99::/64\n' : ''}    }
     guard_time 3
     interface ${dataplane === 'dpvsd' ? 'dpdk0.kni' : 'front'} {
         area 0
@@ -535,6 +582,15 @@ ${bridge.map((line) => `    ${line}\n`).join('')}}
     lines.push(`track_file health {
     file @SOCKET@.health
     weight 0
+}
+`);
+  if (options.ipv6)
+    lines.push(`virtual_server fd99::1 ${HTTP_PORT} {
+    delay_loop 1
+    lb_algo rr
+    lb_kind NAT
+    protocol TCP
+${file.replace('10.20.0.1', 'fd20::1')}
 }
 `);
   for (const address of addresses) {

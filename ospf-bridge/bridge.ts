@@ -162,7 +162,7 @@ export class Bridge {
         problem:
           one.error ??
           (foreign.has(one.address)
-            ? 'it is an address of the loopback device too, which FRR prefers to our route: see check'
+            ? 'it is an address of this machine too, which FRR prefers to our route: see check'
             : null),
       };
     });

@@ -64,11 +64,12 @@ export class Kernel {
     return found;
   }
 
-  /** Addresses on the loopback device that somebody else put there: FRR takes them before any kernel route. */
+  /** Host addresses of this machine that somebody else put there: FRR takes them before any kernel route. */
   foreign(): Set<string> {
     const found = new Set<string>();
-    for (const { address, index, protocol } of listAddresses(this.#netlink)) {
-      if (index === this.#loopback && protocol !== this.#settings.protocol) found.add(formatIp(address));
+    for (const { address, prefixLength, protocol } of listAddresses(this.#netlink)) {
+      if (prefixLength === 8 * address.length && protocol !== this.#settings.protocol)
+        found.add(formatIp(address));
     }
     return found;
   }

@@ -285,7 +285,7 @@ function checkKernel(
       if (!foreign.has(address) || bridge.announce !== 'external') continue;
       say(
         'warning',
-        `${address} is also an address of lo: FRR prefers it to our route and 'redistribute kernel' then announces nothing; use 'ip route add local ${address} dev lo table local' instead, or announce intra_area`,
+        `${address} is also an address of this machine: FRR prefers it to our route and 'redistribute kernel' then announces nothing; use 'ip route add local ${address} dev lo table local' instead, or announce intra_area`,
       );
     }
   } catch (error) {

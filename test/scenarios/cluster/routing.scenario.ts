@@ -14,7 +14,7 @@ function withCluster(options: ClusterOptions, body: (cluster: () => Cluster) => 
     let cluster: Cluster | undefined;
     before(async function () {
       this.timeout(90_000);
-      const reason = (await whyNoLab()) ?? whyNoFrr();
+      const reason = (await whyNoLab(options.daemon === 'bird' ? ['bird'] : [])) ?? whyNoFrr();
       if (reason) skipBecause(this, reason);
       cluster = await Cluster.create(options);
       await cluster.settled();
@@ -308,3 +308,53 @@ virtual_server ${address} 80 {
     });
   },
 );
+
+withCluster({ title: 'cluster: OSPFv3', ipv6: true }, (of) => {
+  it('announces, drains, undrains and withdraws an IPv6 address, and reads it back', async () => {
+    const [first] = of().directors;
+    assert.ok(first);
+    await of().routed([1, 2], 30_000, 'fd99::1');
+    await spaced();
+    assert.equal((await first.bridge('drain', 'fd99:0::1')).code, 0);
+    await of().routed([2], 30_000, 'fd99::1');
+    await until('ospf6d to tell the high metric', async () => {
+      const one = (await first.status()).addresses.find(({ address }) => address === 'fd99::1');
+      return one?.state === 'drained' && one.seen === true && one.metric === 5000;
+    });
+    await spaced();
+    await first.bridge('undrain', 'fd99::1');
+    await of().routed([1, 2], 30_000, 'fd99::1');
+    await spaced();
+    first.health(false);
+    await of().routed([2], 30_000, 'fd99::1');
+    const { stdout } = await first.bridge('check');
+    assert.match(
+      stdout,
+      /ok\s+ospf6d: 'redistribute kernel' with route-map DPVS-VIP lets all addresses pass/,
+    );
+  });
+});
+
+withCluster({ title: 'cluster: BIRD on the directors', daemon: 'bird' }, (of) => {
+  it('announces, drains, withdraws, and is read back', async () => {
+    const [first] = of().directors;
+    assert.ok(first);
+    await spaced();
+    await first.bridge('drain');
+    await of().routed([2]);
+    await until('BIRD to tell the high metric', async () => {
+      const [one] = (await first.status()).addresses;
+      return one?.state === 'drained' && one.seen === true && one.metric === 5000;
+    });
+    await spaced();
+    await first.bridge('undrain');
+    await of().routed([1, 2]);
+    const status = await first.status();
+    assert.match(status.router.version ?? '', /^BIRD/);
+    assert.equal(status.neighbours[0]?.state, 'Full');
+    assert.equal(status.addresses[0]?.metric, 20);
+    await spaced();
+    first.health(false);
+    await of().routed([2]);
+  });
+});
