@@ -1,4 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { attempt, type Finished, Hopeless, type Running, run, until } from './command.js';
@@ -89,7 +90,10 @@ export class PairNode {
     this.#folder = folder;
     this.ipc = join(folder, `${name}.ipc`);
     this.configuration = join(folder, `${name}.keepalived.conf`);
-    writeFileSync(join(folder, `${name}.dpvs.conf`), dpvsConf(name === 'lb1' ? 0 : 1));
+    writeFileSync(
+      join(folder, `${name}.dpvs.conf`),
+      dpvsConf(name === 'lb1' ? 1 % availableParallelism() : 0),
+    );
     this.configure((text) => text);
   }
 
@@ -182,6 +186,11 @@ export class PairNode {
     for (const pid of await this.parts()) process.kill(pid, 'SIGKILL');
     this.#keepalived?.kill('SIGKILL');
     await this.#keepalived?.exited;
+  }
+
+  /** Process of its dpvsd. */
+  get dataplanePid(): number | undefined {
+    return this.#dpvsd?.pid;
   }
 
   /** Processes under the front door. */

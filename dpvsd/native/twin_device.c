@@ -84,6 +84,21 @@ static int tap_open(const char *name, bool multi_queue)
 	return fd;
 }
 
+/* A switch of the kernel; that one is missing is no failure. */
+static void set_sysctl(const char *family, const char *name, const char *item)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/sys/net/%s/conf/%s/%s", family, name, item);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (write(fd, "1", 1) < 0)
+		log_line(LOG_INFORMATION, "%s: %s", path, strerror(errno));
+	close(fd);
+}
+
 int twin_device_open(struct twin *twin, struct error *error)
 {
 	/* A TAP that somebody made without multi_queue is taken as it is. */
@@ -109,6 +124,9 @@ int twin_device_open(struct twin *twin, struct error *error)
 			break;
 		}
 	}
+	/* When the MAC address changes with the port's, neighbours of the kernel's addresses hear of it. */
+	set_sysctl("ipv4", twin->name, "arp_notify");
+	set_sysctl("ipv6", twin->name, "ndisc_notify");
 	return 0;
 }
 

@@ -1,7 +1,10 @@
 #include "port.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include <rte_ether.h>
 
@@ -148,6 +151,22 @@ void ports_close(struct port ports[], unsigned int count)
 	}
 }
 
+/* net_af_packet is always up, whatever its kernel device is: asked for there. A port without one runs. */
+static bool kernel_device_runs(const struct port *port)
+{
+	struct ifreq ifr = {.ifr_ifindex = (int)port->info.if_index};
+	static int fd = -1; /* of the master */
+
+	if (port->info.if_index == 0 || strcmp(port->info.driver_name, "net_af_packet") != 0)
+		return true;
+	if (fd < 0)
+		fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return true;
+	return ioctl(fd, SIOCGIFNAME, &ifr) == 0 && ioctl(fd, SIOCGIFFLAGS, &ifr) == 0 &&
+	       (ifr.ifr_flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING);
+}
+
 uint32_t ports_refresh(struct port ports[], unsigned int count, struct net *net)
 {
 	uint32_t changed = 0;
@@ -158,8 +177,10 @@ uint32_t ports_refresh(struct port ports[], unsigned int count, struct net *net)
 		bool up;
 
 		/* A driver that cannot tell is up. */
-		up = !net->ports[i].stopped && (rte_eth_link_get_nowait(ports[i].ethdev, &link) != 0 ||
-						link.link_status == RTE_ETH_LINK_UP);
+		up = !net->ports[i].stopped &&
+		     (rte_eth_link_get_nowait(ports[i].ethdev, &link) != 0 ||
+		      link.link_status == RTE_ETH_LINK_UP) &&
+		     kernel_device_runs(&ports[i]);
 		if (up != net->ports[i].up) {
 			net->ports[i].up = up;
 			changed |= 1u << i;
