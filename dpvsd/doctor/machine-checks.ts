@@ -362,11 +362,11 @@ export function checkDeviceFiles({ files }: Patient): Finding[] {
     findings.push(
       warn(
         area,
-        '/dev/vhost-net is missing: kernel twins use TAP, which is slower than virtio-user',
+        '/dev/vhost-net is missing: virtio-user ports cannot be used (kernel twins are TAP devices and do not need it)',
         'modprobe vhost_net   # not to be had in many containers; TAP suffices for control traffic',
       ),
     );
-  } else findings.push(ok(area, '/dev/vhost-net: kernel twins by virtio-user'));
+  } else findings.push(ok(area, '/dev/vhost-net: virtio-user ports'));
   return findings;
 }
 

@@ -208,6 +208,13 @@ static bool from_kernel_one(struct twins *twins, struct twin *twin, unsigned int
 	memset(mbuf_note(m), 0, sizeof(struct mbuf_note));
 	mbuf_note(m)->port = twin->port;
 	class = twin_classify(rte_pktmbuf_mtod(m, const uint8_t *), (unsigned int)length);
+	/* By the wire no worker has to come round first. */
+	if (class == TWIN_CONTROL && twin->wire_fd >= 0 &&
+	    send(twin->wire_fd, rte_pktmbuf_mtod(m, const void *), (size_t)length, 0) == length) {
+		rte_pktmbuf_free(m);
+		twin->counters.from_kernel[class]++;
+		return true;
+	}
 	if ((reserve && class != TWIN_CONTROL) || worker == NULL ||
 	    rte_ring_sp_enqueue(worker->twin_send[class], m) != 0) {
 		rte_pktmbuf_free(m);

@@ -1,6 +1,6 @@
-/* Control traffic of an af_packet port, past its receive queues: a packet socket with a filter, read by the
- * twins' thread. The kernel gives it its own copy of each frame, so that a queue that a flood has filled does
- * not matter. */
+/* Control traffic of an af_packet port, past its queues: a packet socket with a filter, read and written by
+ * the twins' thread. The kernel gives it its own copy of each frame, so that a queue that a flood has filled
+ * does not matter. */
 #include "twin.h"
 
 #include <errno.h>
@@ -108,5 +108,7 @@ int twin_wire_open(unsigned int device)
 	/* Both better, not necessary. */
 	(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
 	(void)setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof(one));
+	/* What it sends, the workers' sockets must not see. */
+	(void)setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &one, sizeof(one));
 	return fd;
 }

@@ -319,7 +319,7 @@ const sick: Sick[] = [
     name: 'no vhost',
     change: { '/dev/vhost-net': undefined },
     grade: 'warn',
-    says: /kernel twins use TAP/,
+    says: /kernel twins are TAP devices/,
     mend: /modprobe vhost_net/,
   },
   {
