@@ -7,9 +7,10 @@ import { healthcheck } from './healthcheck.js';
 import { keepalivedParse } from './keepalived-parse.js';
 import { load } from './load.js';
 import { ospf } from './ospf.js';
+import { twin } from './twin.js';
 import { vrrp } from './vrrp.js';
 
-const benches: Bench[] = [dataplane, load, healthcheck, vrrp, keepalivedParse, ospf];
+const benches: Bench[] = [dataplane, load, healthcheck, vrrp, twin, keepalivedParse, ospf];
 
 const usage = `npm run bench [-- [--quick] [NAME...]]
 ${benches.map(({ name, about }) => `  ${name.padEnd(14)} ${about}`).join('\n')}

@@ -1,5 +1,5 @@
-/* flood DEVICE DESTINATION-MAC SOURCE-IP DESTINATION-IP SECONDS: UDP datagrams as fast as they go, from many source
- * ports, past the sender's queueing. Prints how many frames were sent. */
+/* flood DEVICE DESTINATION-MAC SOURCE-IP DESTINATION-IP SECONDS: UDP datagrams as fast as they go, from many
+ * source ports, past the sender's queueing. Prints how many frames were sent. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <linux/if_ether.h>
