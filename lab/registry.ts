@@ -8,6 +8,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { attempt } from './command.js';
 
@@ -122,6 +123,9 @@ export async function removeLab(record: LabRecord): Promise<void> {
       input: namespaces.map((name) => `netns delete ${name}\n`).join(''),
     });
   rmSync(record.folder, { recursive: true, force: true });
+  // What programs with a user of their own need is outside of the folder that root alone can read.
+  for (const name of readdirSync(tmpdir()))
+    if (name.startsWith(`dvh-${record.id}-`)) rmSync(join(tmpdir(), name), { recursive: true, force: true });
 }
 
 /** Removes what dead processes left behind. @returns the ids of the labs that were removed */
