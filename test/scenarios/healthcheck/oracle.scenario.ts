@@ -366,6 +366,22 @@ describe('health checks beside Debian’s keepalived', () => {
     await settle('the configured weight', has(misc, 'a', 10));
   });
 
+  // Before the reload: the real one was once seen to tell of a server that failed right behind it, with no change to its table.
+  it('the notify FIFO told the same of every server and quorum, in the same order', () => {
+    const bySubject = (text: string) => {
+      const sequences = new Map<string, string[]>();
+      // The real one writes a NUL after each newline.
+      for (const line of text.replaceAll('\0', '').split('\n').filter(Boolean)) {
+        const at = line.lastIndexOf(' ');
+        const subject = line.slice(0, at);
+        sequences.set(subject, [...(sequences.get(subject) ?? []), line.slice(at + 1)]);
+      }
+      return Object.fromEntries([...sequences].sort());
+    };
+    assert.ok(Object.keys(bySubject(told.real)).length > 10);
+    assert.deepEqual(bySubject(told.our), bySubject(told.real));
+  });
+
   it('a reload changes weights and servers, and nothing else', async () => {
     for (const name of ['real', 'our']) {
       const file = join(folder, `${name}.conf`);
@@ -380,21 +396,6 @@ describe('health checks beside Debian’s keepalived', () => {
       ['add 10', 'edit 40', 'edit 0', 'delete', 'add 5', 'edit 10'],
       'ours leaves it as it is',
     );
-  });
-
-  it('the notify FIFO told the same of every server and quorum, in the same order', () => {
-    const bySubject = (text: string) => {
-      const sequences = new Map<string, string[]>();
-      // The real one writes a NUL after each newline.
-      for (const line of text.replaceAll('\0', '').split('\n').filter(Boolean)) {
-        const at = line.lastIndexOf(' ');
-        const subject = line.slice(0, at);
-        sequences.set(subject, [...(sequences.get(subject) ?? []), line.slice(at + 1)]);
-      }
-      return Object.fromEntries([...sequences].sort());
-    };
-    assert.ok(Object.keys(bySubject(told.real)).length > 10);
-    assert.deepEqual(bySubject(told.our), bySubject(told.real));
   });
 });
 
