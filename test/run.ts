@@ -52,7 +52,7 @@ const steps: Step[] = [
         { folder: 'scenarios', ending: '.scenario.js' },
         {
           timeout: 2 * minute,
-          limit: 12 * minute,
+          limit: 25 * minute,
           filter,
           onLine,
         },
