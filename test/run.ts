@@ -1,6 +1,7 @@
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { runMocha } from './runner/mocha.js';
+import { runMocha, runMochaInLanes } from './runner/mocha.js';
 import { runFixtures, runFuzzers, runNativeTests } from './runner/native.js';
 import { add, nothing, type Outcome, summary } from './runner/outcome.js';
 import { runBiome, runClangFormat } from './runner/style.js';
@@ -20,6 +21,9 @@ interface Step {
 }
 
 const minute = 60_000;
+
+/** Scenarios whose subject is time itself, on a machine that nothing else loads. */
+const scenariosAlone = ['twin', 'pair'];
 
 const steps: Step[] = [
   { name: 'biome check', parts: ['lint'], run: () => runBiome(root) },
@@ -46,7 +50,7 @@ const steps: Step[] = [
     name: 'scenarios',
     parts: ['scenarios'],
     run: (onLine, filter) =>
-      runMocha(
+      runMochaInLanes(
         root,
         'scenarios',
         { folder: 'scenarios', ending: '.scenario.js' },
@@ -56,6 +60,8 @@ const steps: Step[] = [
           filter,
           onLine,
         },
+        // They mostly wait: for adverts, adjacencies, time-outs.
+        { lanes: Math.min(2, availableParallelism()), alone: scenariosAlone },
       ),
   },
   { name: 'fuzzers', parts: ['fuzz'], run: (onLine) => runFuzzers(root, 60, onLine) },

@@ -1,6 +1,6 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { nothing, type Outcome, single } from './outcome.js';
+import { add, nothing, type Outcome, single } from './outcome.js';
 import { runProgram } from './program.js';
 
 /** What the reporter writes for each test. */
@@ -9,28 +9,80 @@ export type TestEvent =
   | { result: 'failed'; name: string; output: string }
   | { result: 'skipped'; name: string; reason: string };
 
-/**
- * Runs compiled mocha files, one after the other, in a process of their own.
- * @param folder where the files are, below dist/test
- * @param ending how their names end
- * @param timeout milliseconds that one test may take unless it says otherwise
- * @param limit milliseconds for all of them
- * @param filter only tests whose full title contains this text
- */
+/** How a group of mocha files is run. */
+export interface MochaOptions {
+  /** Milliseconds that one test may take unless it says otherwise. */
+  timeout: number;
+  /** Milliseconds for all that one process runs. */
+  limit: number;
+  /** Only tests whose full title contains this text. */
+  filter?: string | undefined;
+  onLine: (line: string) => void;
+}
+
+/** Where test files are, below dist/test, and how their names end. */
+export interface TestFiles {
+  folder: string;
+  ending: string;
+}
+
+/** Runs compiled mocha files, one after the other, in a process of their own. */
 export async function runMocha(
   root: string,
   name: string,
-  { folder, ending }: { folder: string; ending: string },
-  {
-    timeout,
-    limit,
-    filter,
-    onLine,
-  }: { timeout: number; limit: number; filter?: string | undefined; onLine: (line: string) => void },
+  files: TestFiles,
+  options: MochaOptions,
 ): Promise<Outcome> {
-  const found = testFiles(root, join('dist', 'test', folder), ending);
-  if (found.length === 0)
-    return single(name, { output: `no test files *${ending} below dist/test/${folder}` });
+  const found = testFiles(root, files);
+  if (found.length === 0) return noFiles(name, files);
+  return await runFiles(root, name, found, options);
+}
+
+/**
+ * Runs each compiled mocha file in a process of its own, several at a time: for tests that mostly wait.
+ * @param lanes how many files run at a time
+ * @param alone names (below the folder, without the ending) of files that need the machine for themselves; they run last
+ */
+export async function runMochaInLanes(
+  root: string,
+  name: string,
+  files: TestFiles,
+  options: MochaOptions,
+  { lanes, alone }: { lanes: number; alone: readonly string[] },
+): Promise<Outcome> {
+  // A few tests that somebody chose: not worth a process for each file.
+  if (options.filter !== undefined) return await runMocha(root, name, files, options);
+  const found = testFiles(root, files);
+  if (found.length === 0) return noFiles(name, files);
+  const short = (file: string) =>
+    file.slice(join('dist', 'test', files.folder).length + 1, -files.ending.length);
+  const unknown = alone.find((wanted) => !found.some((file) => short(file) === wanted));
+  if (unknown !== undefined) throw new Error(`${name}: there is no file '${unknown}' to be run alone`);
+  const total = nothing();
+  const run = async (file: string) =>
+    add(total, await runFiles(root, `${name}-${short(file).replaceAll('/', '-')}`, [file], options));
+  // The longest first, as far as its size tells, so that no lane is left with a long one at the end.
+  const waiting = found
+    .filter((file) => !alone.includes(short(file)))
+    .sort((a, b) => statSync(join(root, b)).size - statSync(join(root, a)).size);
+  const lane = async () => {
+    for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) await run(file);
+  };
+  await Promise.all(Array.from({ length: lanes }, lane));
+  for (const file of found.filter((each) => alone.includes(short(each)))) await run(file);
+  return total;
+}
+
+function noFiles(name: string, { folder, ending }: TestFiles): Outcome {
+  return single(name, { output: `no test files *${ending} below dist/test/${folder}` });
+}
+
+async function runFiles(
+  root: string,
+  name: string,
+  found: readonly string[],
+  { timeout, limit, filter, onLine }: MochaOptions,
+): Promise<Outcome> {
   const scratch = join(root, 'build', 'test');
   mkdirSync(scratch, { recursive: true });
   const events = join(scratch, `${name}-${process.pid}.events`);
@@ -70,7 +122,8 @@ export async function runMocha(
 }
 
 /** Compiled test files whose TypeScript source is still there: dist/ keeps files of sources that were renamed or removed. */
-function testFiles(root: string, folder: string, ending: string): string[] {
+function testFiles(root: string, { folder: below, ending }: TestFiles): string[] {
+  const folder = join('dist', 'test', below);
   if (!existsSync(join(root, folder))) return [];
   return (readdirSync(join(root, folder), { recursive: true }) as string[])
     .map((file) => join(folder, file))
