@@ -19,7 +19,8 @@ const name = text('a name of at most 15 letters', 'dpdk0', /^[A-Za-z0-9][\w.:-]{
 const twin = text('a name of at most 15 letters', 'dpdk0.kni', /^[A-Za-z0-9][\w.:-]{0,14}$/);
 const path = (example: string) => text('a path', example, /^\/\S+$/);
 
-const fragmentsFixed = 'each worker waits one second for the fragments of at most 16,384 packets';
+const fragmentsFixed =
+  'each worker waits one second, for at most as many packets as a quarter of the packet buffers holds; 8 fragments a packet is the most that DPDK joins';
 // What is still to be built: whoever builds it takes the constant away, and documents and -t follow.
 const uoaLater = 'UOA is not built yet';
 

@@ -20,6 +20,7 @@ struct mbuf_note {
 	union ip_addr next_hop; /* unresolved: whom to ask for */
 	uint16_t port; /* unresolved: on which port; from the master: to send from */
 	uint16_t flags; /* enum packet_flag to begin with */
+	uint16_t mtu; /* of PACKET_OVERSIZE: longest piece */
 	uint8_t family;
 	bool held; /* was counted as `held`: the master counts its end */
 };

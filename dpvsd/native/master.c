@@ -222,10 +222,9 @@ static int prepare_workers(struct master *master, struct error *error)
 			}
 		}
 		view->number = (uint16_t)i;
-		view->random = ((uint64_t)rand() << 32 | (uint64_t)rand()) | 1;
 		master->director.workers[i] = view;
-		if (worker_prepare(worker, (s->connections + s->worker_count - 1) / s->worker_count, error) <
-		    0)
+		if (worker_prepare(worker, (s->connections + s->worker_count - 1) / s->worker_count,
+				   fragments_limit(s->pool_size, s->worker_count), error) < 0)
 			return -1;
 	}
 	steering_divide(&master->director, s->worker_count);

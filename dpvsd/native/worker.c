@@ -11,7 +11,6 @@
 #include <rte_prefetch.h>
 
 #include "core/connect.h"
-#include "port/fragment.h"
 
 enum {
 	IDLE_SPIN = 128, /* empty loops before the first sleep of the adaptive policy */
@@ -19,10 +18,7 @@ enum {
 	SLEEP_SHORT_US = 50,
 	SLEEP_LONG_US = 250,
 	EXPIRE_BUDGET = 64, /* connections looked at per loop */
-	FRAGMENT_BUCKETS = 1024,
-	FRAGMENT_ENTRIES = 16,
-	FRAGMENT_PIECES = 16, /* of one packet that is cut */
-	DEATH_PREFETCH = 3,
+	FRAGMENT_PIECES = 64, /* of one packet that is cut */
 	PREFETCH_AHEAD = 4,
 };
 
@@ -45,10 +41,10 @@ void master_wake(struct master_channel *channel)
 		return; /* the counter is full: it is awake */
 }
 
-int worker_prepare(struct worker *worker, uint32_t connections, struct error *error)
+int worker_prepare(struct worker *worker, uint32_t connections, uint32_t packets_in_pieces,
+		   struct error *error)
 {
 	struct worker_view *view = worker->view;
-	uint64_t hz = rte_get_tsc_hz();
 
 	view->connections = connection_table_new(connections, worker->socket);
 	view->templates = connection_table_new(RTE_MAX(connections / 4, 1024u), worker->socket);
@@ -56,8 +52,9 @@ int worker_prepare(struct worker *worker, uint32_t connections, struct error *er
 				       worker->socket);
 	view->cursors = memory_reserve("cursors", sizeof(struct schedule_cursor) * MAX_SERVICES,
 				       worker->socket);
-	worker->fragments = rte_ip_frag_table_create(FRAGMENT_BUCKETS, FRAGMENT_ENTRIES,
-						     FRAGMENT_BUCKETS * FRAGMENT_ENTRIES, hz, worker->socket);
+	worker->fragments = fragments_new(packets_in_pieces, worker->socket);
+	/* Not the same numbers after each start. */
+	worker->fragment_id = (uint32_t)(hash_secret[3] >> 32);
 	if (view->connections == NULL || view->templates == NULL || view->servers == NULL ||
 	    view->cursors == NULL || worker->fragments == NULL)
 		return error_set(error, "memory", "lower conn_pool_size, or give more memory (`memory MB`)",
@@ -116,11 +113,12 @@ static void put_ether(struct rte_mbuf *m, const uint8_t ether[ETHER_SIZE])
 
 /* Cuts an IP packet (mbuf data at its header) and sends the pieces. */
 static void send_pieces(struct worker *worker, uint16_t port, struct rte_mbuf *m, enum family family,
-			const uint8_t ether[ETHER_SIZE])
+			uint16_t mtu, const uint8_t ether[ETHER_SIZE])
 {
 	struct rte_mbuf *pieces[FRAGMENT_PIECES];
-	int count = fragment_cut(m, family, worker->director->net->ports[port].mtu, worker->pool, pieces,
-				 FRAGMENT_PIECES);
+	/* Workers speak for the same addresses: each has numbers of its own. */
+	uint32_t id = worker->fragment_id++ * worker->director->steering.workers + worker->view->number;
+	int count = fragment_cut(m, family, mtu, id, worker->pool, pieces, FRAGMENT_PIECES);
 
 	if (count <= 0) {
 		worker->view->counters.drops[DROP_TOO_BIG]++;
@@ -161,9 +159,13 @@ static inline void forward(struct worker *worker, struct packet *p)
 	}
 	mbuf_to_packet(m, p);
 	if (unlikely(p->flags & PACKET_OVERSIZE)) {
-		send_pieces(worker, p->port, m, (enum family)p->family, p->adjacency->ether);
+		send_pieces(worker, p->port, m, (enum family)p->family, p->mtu, p->adjacency->ether);
 		return;
 	}
+	/* Put together of fragments, and short enough for one frame: ports are not asked for more segments.
+	 */
+	if (unlikely(m->nb_segs > 1))
+		(void)rte_pktmbuf_linearize(m);
 	put_ether(m, p->adjacency->ether);
 	send_frame(worker, p->port, m, COUNTED);
 }
@@ -171,7 +173,7 @@ static inline void forward(struct worker *worker, struct packet *p)
 /* ---- to other threads ---- */
 
 static void to_master_unresolved(struct worker *worker, struct rte_mbuf *m, uint16_t port, enum family family,
-				 const union ip_addr *next_hop, uint16_t flags, bool held)
+				 const union ip_addr *next_hop, uint16_t flags, uint16_t mtu, bool held)
 {
 	struct mbuf_note *note = mbuf_note(m);
 
@@ -179,6 +181,7 @@ static void to_master_unresolved(struct worker *worker, struct rte_mbuf *m, uint
 	note->family = (uint8_t)family;
 	note->next_hop = *next_hop;
 	note->flags = flags;
+	note->mtu = mtu;
 	note->held = held;
 	/* Counted before it is passed on, since the master counts its end. */
 	if (held)
@@ -272,7 +275,7 @@ static void originate(void *context, enum family family, const uint8_t *bytes, s
 		send_frame(worker, answer.port, m, NOT_COUNTED);
 		return;
 	case NEXT_HOP_UNRESOLVED:
-		to_master_unresolved(worker, m, answer.port, family, &answer.address, 0, false);
+		to_master_unresolved(worker, m, answer.port, family, &answer.address, 0, 0, false);
 		return;
 	default:
 		rte_pktmbuf_free(m);
@@ -325,19 +328,23 @@ static inline void packet_from_mbuf(const struct worker *worker, struct packet *
 
 static void process(struct worker *worker, struct packet *packets, unsigned int count);
 
+/* They were counted as local when they came. */
+static void fragments_dropped(struct worker *worker, uint64_t count)
+{
+	worker->view->counters.local -= count;
+	worker->view->counters.drops[DROP_FRAGMENT] += count;
+}
+
 /* Fragments that became whole go through once more, one by one: they are rare. */
 static void reassemble(struct worker *worker, struct packet *p)
 {
 	struct rte_mbuf *m;
 	struct packet whole;
-	uint32_t dead = worker->death_row.cnt;
+	uint64_t dropped = 0;
 
 	worker->view->counters.local++;
-	m = fragment_join(worker->fragments, &worker->death_row, p->handle, (enum family)p->family,
-			  rte_rdtsc());
-	dead = worker->death_row.cnt - dead;
-	worker->view->counters.local -= dead;
-	worker->view->counters.drops[DROP_FRAGMENT] += dead;
+	m = fragment_join(worker->fragments, p->handle, (enum family)p->family, rte_rdtsc(), &dropped);
+	fragments_dropped(worker, dropped);
 	if (m == NULL)
 		return;
 	worker->view->counters.in++;
@@ -366,7 +373,7 @@ static void process(struct worker *worker, struct packet *packets, unsigned int 
 		case VERDICT_UNRESOLVED:
 			mbuf_to_packet(p->handle, p);
 			to_master_unresolved(worker, p->handle, p->port, (enum family)p->family, &p->next_hop,
-					     p->flags, true);
+					     p->flags, p->mtu, true);
 			wake = true;
 			break;
 		case VERDICT_MASTER:
@@ -467,11 +474,12 @@ static unsigned int send_for(struct worker *worker, struct rte_ring *ring)
 		if (note->flags & PACKET_OVERSIZE) {
 			uint8_t ether[ETHER_SIZE];
 			uint16_t port = note->port;
+			uint16_t mtu = note->mtu;
 			enum family family = (enum family)note->family;
 
 			memcpy(ether, rte_pktmbuf_mtod(m, void *), ETHER_SIZE);
 			rte_pktmbuf_adj(m, ETHER_SIZE);
-			send_pieces(worker, port, m, family, ether);
+			send_pieces(worker, port, m, family, mtu, ether);
 			continue;
 		}
 		send_frame(worker, note->port, m, note->held ? COUNTED : NOT_COUNTED);
@@ -489,6 +497,15 @@ static void rest(struct worker *worker, unsigned int idle)
 	rte_rcu_qsbr_thread_offline(worker->rcu, worker->view->number);
 	nanosleep(&time, NULL);
 	rte_rcu_qsbr_thread_online(worker->rcu, worker->view->number);
+}
+
+static void expire_fragments(struct worker *worker, uint64_t now)
+{
+	uint64_t dropped = 0;
+
+	fragments_expire(worker->fragments, now, &dropped);
+	if (dropped != 0)
+		fragments_dropped(worker, dropped);
 }
 
 int worker_run(void *argument)
@@ -528,12 +545,9 @@ int worker_run(void *argument)
 		while (unlikely((int64_t)(now - next_tick) >= 0)) {
 			view->now++;
 			next_tick += cycles_per_tick;
-			if (worker->death_row.cnt != 0)
-				rte_ip_frag_free_death_row(&worker->death_row, DEATH_PREFETCH);
+			expire_fragments(worker, now);
 		}
 		connections_tick(worker->director, view, EXPIRE_BUDGET);
-		if (unlikely(worker->death_row.cnt >= RTE_DIM(worker->death_row.row) / 2))
-			rte_ip_frag_free_death_row(&worker->death_row, DEATH_PREFETCH);
 		if (work != 0) {
 			idle = 0;
 			continue;

@@ -3,11 +3,11 @@
 #ifndef DPVSHA_WORKER_H
 #define DPVSHA_WORKER_H
 
-#include <rte_ip_frag.h>
 #include <rte_rcu_qsbr.h>
 
 #include "channel.h"
 #include "core/pipeline.h"
+#include "port/fragment.h"
 #include "port/port.h"
 #include "settings.h"
 #include "twin.h"
@@ -48,8 +48,8 @@ struct worker {
 	struct twins *twins;
 	struct rte_mempool *pool;
 	struct rte_rcu_qsbr *rcu;
-	struct rte_ip_frag_tbl *fragments;
-	struct rte_ip_frag_death_row death_row;
+	struct fragments *fragments;
+	uint32_t fragment_id; /* of the next packet that is cut */
 	struct worker_queue_runtime queues[MAX_QUEUES_OF_WORKER];
 	unsigned int queue_count;
 	uint16_t burst;
@@ -60,8 +60,10 @@ struct worker {
 	struct send_buffer send_buffers[MAX_PORTS];
 } __rte_cache_aligned;
 
-/* Makes what the worker needs besides its queues. -1 with the error. */
-int worker_prepare(struct worker *worker, uint32_t connections, struct error *error);
+/* Makes what the worker needs besides its queues. -1 with the error.
+ * @param packets_in_pieces that may wait for their other fragments (fragments_limit) */
+int worker_prepare(struct worker *worker, uint32_t connections, uint32_t packets_in_pieces,
+		   struct error *error);
 /* Body of the thread (rte_eal_remote_launch): returns when stop is set. */
 int worker_run(void *worker);
 

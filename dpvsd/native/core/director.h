@@ -65,7 +65,6 @@ struct worker_view {
 	struct server_count *servers; /* by server index, MAX_SERVERS of them, committed on first touch */
 	struct schedule_cursor *cursors; /* by service index */
 	struct packet_counters counters;
-	uint64_t random; /* state of a small generator */
 	uint32_t now; /* ticks, see connection.h */
 	uint16_t share_count; /* shares of the local ports that this worker owns ... */
 	uint8_t shares[256]; /* ... by number */

@@ -56,6 +56,7 @@ struct packet {
 	uint8_t reason; /* enum drop_reason, of VERDICT_DROP */
 	uint8_t owner; /* worker, of VERDICT_HANDOVER */
 	uint16_t flags; /* enum packet_flag */
+	uint16_t mtu; /* of PACKET_OVERSIZE: longest piece that the path takes */
 	uint64_t tried; /* workers that have seen it already, a bit each */
 	uint32_t hash; /* of key */
 	uint32_t found; /* connection << 1 | direction, CONN_NONE: no such connection */

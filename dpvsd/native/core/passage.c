@@ -54,13 +54,20 @@ bool ttl_refused(const struct director *director, struct worker_view *view, stru
 	return false;
 }
 
+bool cut_to_fit(struct packet *p, uint16_t mtu)
+{
+	if (!(p->flags & PACKET_REASSEMBLED) && (p->family != FAMILY_IPV4 || p->l3[6] & 0x40))
+		return false;
+	p->flags |= PACKET_OVERSIZE;
+	p->mtu = mtu;
+	return true;
+}
+
 bool size_handled(const struct director *director, struct worker_view *view, struct packet *p, uint16_t mtu,
 		  const struct pipeline_output *output)
 {
-	if ((p->flags & PACKET_REASSEMBLED) || (p->family == FAMILY_IPV4 && !(p->l3[6] & 0x40))) {
-		p->flags |= PACKET_OVERSIZE;
+	if (cut_to_fit(p, mtu))
 		return true;
-	}
 	send_error(director, view, p, ICMP_ERROR_TOO_BIG, mtu, output);
 	packet_drop(p, DROP_TOO_BIG);
 	return false;

@@ -1,6 +1,6 @@
 #include "path.h"
 
-#include "pipeline.h"
+#include "passage.h"
 
 static void far_address(const struct connection *c, int direction, union ip_addr *address)
 {
@@ -47,6 +47,10 @@ void pipeline_route(const struct director *director, struct packet *p, const uni
 	switch (next_hop_find(director->net, (enum family)p->family, destination, &answer)) {
 	case NEXT_HOP_FOUND:
 	case NEXT_HOP_UNRESOLVED:
+		if (answer.mtu != 0 && p->total > answer.mtu && !cut_to_fit(p, answer.mtu)) {
+			packet_drop(p, DROP_TOO_BIG);
+			return;
+		}
 		path.adjacency = answer.adjacency;
 		path.next_hop = answer.address;
 		path.port = answer.port;
