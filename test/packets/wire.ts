@@ -143,6 +143,11 @@ export function echo(kind: 'request' | 'reply', id: number, sequence = 1, payloa
   return icmpMessage([request ? 8 : 0, 0], [request ? 128 : 129, 0], [...u16(id), ...u16(sequence)], payload);
 }
 
+/** A neighbour solicitation for `target` (RFC 4861 4.3), without options. */
+export function solicitation(target: string): Transport {
+  return icmpMessage([], [135, 0], [0, 0, 0, 0], address(target));
+}
+
 /** Type and code by what is said, in IPv4 and IPv6 (RFC 792, RFC 1812, RFC 4443). */
 const ERRORS = {
   'time exceeded': [

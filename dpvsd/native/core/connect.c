@@ -18,9 +18,17 @@ static uint32_t ticks(uint32_t seconds)
 	return RTE_MIN(RTE_MAX(seconds, 1u), (uint32_t)SECONDS_MAX) * TICKS_PER_SECOND;
 }
 
-static uint32_t destination_hash(const struct server *server)
+/* Of what a local port is taken towards. Not of the server's own port: one that takes any port may meet
+ * another, of one port, at the same address. */
+static uint32_t destination_hash(const struct connection *c)
 {
-	return (uint32_t)(mix64(ip_hash(&server->address), (uint64_t)server->port ^ hash_secret[1]) >> 32);
+	union ip_addr address = connection_server_family(c) == FAMILY_IPV4 ? ip_from_v4(c->server4)
+									   : c->server6;
+	bool has_ports = c->protocol == IPPROTO_TCP || c->protocol == IPPROTO_UDP;
+
+	return (
+	    uint32_t)(mix64(ip_hash(&address), (has_ports ? (uint64_t)c->server_port : 0) ^ hash_secret[1]) >>
+		      32);
 }
 
 /* ---- counting ---- */
@@ -82,14 +90,17 @@ static void threshold_end(const struct director *director, struct server *server
 
 /* ---- persistence ---- */
 
-/* A template is a connection of protocol 0 from a client network to a service number. */
+/* A template is a connection from port 0 of a client network to a service. Not to its number, which another
+ * has when it is gone; one that comes back finds its clients again, as in LVS. */
 static void template_key(const struct service *service, const struct packet *p, struct flow_key *key)
 {
 	memset(key, 0, sizeof(*key));
 	key->source = p->key.source;
 	if (service->persistence_prefix)
 		ip_mask(&key->source, service->persistence_prefix);
-	key->destination.v4 = service->index;
+	key->destination = service->key.address;
+	key->destination_port = service->key.port;
+	key->protocol = service->key.protocol;
 	key->family = p->family;
 }
 
@@ -161,6 +172,8 @@ static uint32_t template_open(struct worker_view *view, const struct service *se
 	t = connection_at(view->templates, index);
 	template_key(service, p, &key);
 	t->families = (uint8_t)(p->family << 4 | p->family);
+	t->protocol = key.protocol;
+	t->virtual_port = key.destination_port;
 	memset(&t->client6, 0, sizeof(union ip_addr) * 4);
 	if (p->family == FAMILY_IPV4) {
 		t->client4 = key.source.v4;
@@ -189,7 +202,7 @@ static bool bind_local(struct worker_view *view, struct service *service, const 
 {
 	const struct local_set *set = subscribe(service->locals);
 	struct schedule_cursor *cursor = &view->cursors[service->index];
-	uint32_t hash = destination_hash(server), tries;
+	uint32_t hash = destination_hash(c), tries;
 
 	if (set == NULL || set->count == 0)
 		return false;
@@ -222,16 +235,15 @@ static bool bind_local(struct worker_view *view, struct service *service, const 
 static void release_local(const struct director *director, const struct connection *c)
 {
 	const struct local_table *locals = subscribe(director->locals);
-	struct server *server = director->servers[c->server];
 	struct local_address *local;
 	union ip_addr address;
 
-	if (c->forward != FORWARD_FULLNAT || locals == NULL || server == NULL)
+	if (c->forward != FORWARD_FULLNAT || locals == NULL)
 		return;
 	address = connection_server_family(c) == FAMILY_IPV4 ? ip_from_v4(c->local4) : c->local6;
 	local = local_table_lookup(locals, connection_server_family(c), &address);
 	if (local != NULL)
-		local_port_give(local, rte_be_to_cpu_16(c->local_port), destination_hash(server));
+		local_port_give(local, rte_be_to_cpu_16(c->local_port), destination_hash(c));
 }
 
 static bool client_admitted(const struct service *service, const struct packet *p)
@@ -292,6 +304,37 @@ static struct server *choose_server(const struct director *director, struct work
 	if (server != NULL && service->persistence && view->templates != NULL)
 		*template = template_open(view, service, p, server);
 	return server;
+}
+
+/* A one-packet connection behind NAT is known by its way back alone, which the next packet of this client may
+ * have as well: one record is enough for all of them. Takes `index` back when there is one already.
+ * @return the connection that serves the packet */
+static uint32_t one_packet_shared(const struct director *director, struct worker_view *view, uint32_t index)
+{
+	struct connection *c = connection_at(view->connections, index), *there;
+	struct flow_key back, asked, asked_before;
+	uint32_t found;
+
+	connection_key(c, DIRECTION_OUT, &back);
+	found = connection_find(view->connections, &back);
+	if (found == CONN_NONE)
+		return index;
+	there = connection_at(view->connections, found >> 1);
+	if (!(there->flags & CONNECTION_ONE_PACKET)) {
+		/* The way back is that of a lasting connection. */
+		c->flags &= (uint16_t)~CONNECTION_INDEXED_OUT;
+		return index;
+	}
+	connection_key(c, DIRECTION_IN, &asked);
+	connection_key(there, DIRECTION_IN, &asked_before);
+	if (there->server == c->server && memcmp(&asked, &asked_before, sizeof(asked)) == 0) {
+		connection_give(view->connections, index);
+		there->last_seen = view->now;
+		return found >> 1;
+	}
+	/* The same client, by another virtual server: answers belong to what was asked last. */
+	connection_close(director, view, found >> 1);
+	return index;
 }
 
 uint32_t connection_open(const struct director *director, struct worker_view *view, struct service *service,
@@ -372,6 +415,14 @@ uint32_t connection_open(const struct director *director, struct worker_view *vi
 		/* Each packet is scheduled anew; only the way back is remembered. */
 		c->flags = (uint16_t)((c->flags & CONNECTION_INDEXED_OUT) | CONNECTION_ONE_PACKET);
 		seconds = director->timeouts.udp[UDP_LAST];
+		if (server->forward == FORWARD_NAT) {
+			uint32_t shared = one_packet_shared(director, view, index);
+
+			if (shared != index) {
+				view->servers[server->index].connections++;
+				return shared;
+			}
+		}
 	} else {
 		seconds = director->timeouts.connection_init;
 	}

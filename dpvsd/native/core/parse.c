@@ -16,6 +16,7 @@ enum {
 	IPOPT_SSRR_TYPE = 137,
 	IPV6_EXTENSIONS_MAX = 8, /* more is nobody's honest packet */
 	L4_OFFSET_MAX = 255,
+	ND_HOP_LIMIT = 255,
 };
 
 /* Finds the transport header behind IPv6 extension headers (RFC 8200 4).
@@ -185,7 +186,12 @@ static void parse_transport(struct packet *p)
 		}
 		if (l4[0] >= ICMP6_ROUTER_SOLICITATION && l4[0] <= ICMP6_REDIRECT) {
 			p->key.family = 0;
-			p->verdict = VERDICT_MASTER;
+			/* From beyond the link it is nobody's honest packet (RFC 4861 11.2), and must not
+			 * fill the master's ring. */
+			if (p->l3[7] != ND_HOP_LIMIT)
+				packet_drop(p, DROP_L4_HEADER);
+			else
+				p->verdict = VERDICT_MASTER;
 		} else if (l4[0] == ICMP6_ECHO || l4[0] == ICMP6_ECHO_REPLY) {
 			memcpy(&p->key.source_port, l4 + 4, 2);
 			p->key.destination_port = p->key.source_port;

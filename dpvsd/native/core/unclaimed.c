@@ -136,6 +136,16 @@ static void true_addresses(struct packet *p)
 	}
 }
 
+/* A connection that no packet finds has served the one that opened it. */
+static void end_momentary(const struct director *director, struct worker_view *view, uint32_t index)
+{
+	const struct connection *c = connection_at(view->connections, index);
+
+	/* Without time-out it has ended already: its server went in between. */
+	if (unlikely(!(c->flags & (CONNECTION_INDEXED_IN | CONNECTION_INDEXED_OUT)) && c->timeout != 0))
+		connection_close(director, view, index);
+}
+
 void on_miss(const struct director *director, struct worker_view *view, struct packet *p,
 	     const struct pipeline_output *output)
 {
@@ -179,6 +189,7 @@ void on_miss(const struct director *director, struct worker_view *view, struct p
 			}
 			p->found = index << 1 | DIRECTION_IN;
 			on_connection(director, view, p, output);
+			end_momentary(director, view, index);
 			return;
 		}
 		if (several) {

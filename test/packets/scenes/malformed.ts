@@ -1,6 +1,6 @@
 /** Packets that are wrong, each in one way, towards a virtual server that would take them if they were right. */
 import type { Scene, Step } from '../scene.js';
-import { echo, filler, packet, patched, patchedHeader, tcp, text, udp } from '../wire.js';
+import { echo, filler, packet, patched, patchedHeader, solicitation, tcp, text, udp } from '../wire.js';
 import { CLIENT_PORT, CLIENT_SIDE, dropped, SERVER_PORT, VIRTUAL_PORT, world } from './world.js';
 
 function step(
@@ -158,6 +158,18 @@ function ipv6(): Scene {
         'ip-header',
       ),
       step('tcp-offset', 'A TCP header of 16 bytes.', patched(syn, 52, 0x40), 'l4-header'),
+      step(
+        'solicitation-from-afar',
+        'A neighbour solicitation that a router has passed on (RFC 4861 7.1.1).',
+        packet({ ...path, ttl: 254 }, solicitation(w.vip)),
+        'l4-header',
+      ),
+      {
+        name: 'solicitation',
+        says: 'One from the link.',
+        in: { port: CLIENT_SIDE, bytes: packet({ ...path, ttl: 255 }, solicitation(w.vip)) },
+        fate: { verdict: 'master' },
+      },
       {
         name: 'fragment',
         says: 'A fragment is put together before anything is decided.',

@@ -1,0 +1,228 @@
+/* Where two things meet that each work alone: servers of any port beside servers of one, one-packet
+ * scheduling with NAT, persistence of services that come back, sizes of routes and of answers. */
+#include "workers.h"
+
+static struct server *second_service(const char *server_address, uint16_t service_port, uint16_t server_port,
+				     struct service *other, uint32_t index)
+{
+	static struct server server;
+	struct server *list[1] = {&server};
+
+	server = servers[0];
+	server.index = 40;
+	server.service = index;
+	server.address = v4(server_address);
+	server.port = rte_cpu_to_be_16(server_port);
+	director.servers[40] = &server;
+	*other = *service;
+	other->index = index;
+	other->key.port = rte_cpu_to_be_16(service_port);
+	other->schedule = schedule_new(SCHEDULER_RR, 0, list, 1);
+	service_table_put(director.services, other);
+	return &server;
+}
+
+/* A service of any port sends to 10.2.0.1 at the port that was asked for, another one to 10.2.0.1:8080: both
+ * speak from one local address, and no two of their connections may look the same to the server. */
+static void servers_of_any_port_share_local_ports(void)
+{
+	struct server *list[1] = {&servers[0]};
+	static struct service *any;
+
+	any = memory_new(sizeof(*any));
+	set_up(1, FORWARD_FULLNAT, IPPROTO_TCP, 0, 0);
+	connection_table_free(views[0].connections);
+	views[0].connections = connection_table_new(1 << 17, -1);
+	second_service("10.2.0.1", 0, 0, any, 2);
+	schedule_free(service->schedule);
+	service->schedule = schedule_new(SCHEDULER_RR, 0, list, 1);
+	for (unsigned int i = 0; i < 64000 && !check_failed; i++) {
+		struct sample s[2], reply;
+
+		make(&s[0], CLIENT_SIDE, v4("10.1.0.1"), (uint16_t)(1024 + i), v4("10.1.0.100"), 80,
+		     IPPROTO_TCP, SYN, 0);
+		make(&s[1], CLIENT_SIDE, v4("10.1.0.2"), (uint16_t)(1024 + i), v4("10.1.0.100"), 8080,
+		     IPPROTO_TCP, SYN, 0);
+		for (unsigned int k = 0; k < 2; k++) {
+			pass(&s[k], 0);
+			/* Together they have more than one port space to themselves at most: running out is
+			 * allowed, mixing up is not. */
+			if (s[k].p.verdict == VERDICT_DROP) {
+				CHECK_EQ(s[k].p.reason, DROP_NO_LOCAL_PORT);
+				continue;
+			}
+			CHECK_EQ(ip_of(&s[k])->dst_addr, v4("10.2.0.1").v4);
+			CHECK_EQ(tcp_of(&s[k])->dst_port, rte_cpu_to_be_16(8080));
+			answer(&reply, &s[k], SYN | ACK);
+			pass(&reply, 0);
+			CHECK_EQ(reply.p.verdict, VERDICT_FORWARD);
+			CHECK_EQ(ip_of(&reply)->dst_addr, k ? v4("10.1.0.2").v4 : v4("10.1.0.1").v4);
+			CHECK_EQ(rte_be_to_cpu_16(tcp_of(&reply)->dst_port), 1024 + i);
+		}
+	}
+	tear_down();
+	schedule_free(any->schedule);
+	memory_free(any);
+}
+
+/* What local_port_take hands out for them comes back too. */
+static void local_ports_of_any_port_come_back(void)
+{
+	struct local_port_usage usage;
+	static struct service *any;
+	struct sample s;
+
+	any = memory_new(sizeof(*any));
+	set_up(1, FORWARD_FULLNAT, IPPROTO_TCP, 0, 0);
+	second_service("10.2.0.1", 0, 0, any, 2);
+	for (uint16_t i = 0; i < 500; i++) {
+		make(&s, CLIENT_SIDE, v4("10.1.0.1"), 5000, v4("10.1.0.100"), (uint16_t)(2000 + i),
+		     IPPROTO_TCP, SYN, 0);
+		pass(&s, 0);
+		CHECK_EQ(s.p.verdict, VERDICT_FORWARD);
+	}
+	local_port_usage(service->locals->addresses[0], &usage);
+	CHECK_EQ(usage.used, 500);
+	for (unsigned int i = 0; i < 20 * TICKS_PER_SECOND; i++) {
+		views[0].now++;
+		connections_tick(&director, &views[0], 1000);
+	}
+	local_port_usage(service->locals->addresses[0], &usage);
+	CHECK_EQ(usage.used, 0);
+	tear_down();
+	schedule_free(any->schedule);
+	memory_free(any);
+}
+
+/* Packets of one client port to a one-packet service with NAT: each goes to the next server, and no more
+ * connections are kept than there are servers. */
+static void one_packet_nat_keeps_one_way_back(void)
+{
+	struct sample s, reply;
+	unsigned int seen[SERVERS] = {0};
+
+	set_up(1, FORWARD_NAT, IPPROTO_UDP, SERVICE_ONE_PACKET, 0);
+	for (unsigned int i = 0; i < 3000; i++) {
+		from_client(&s, "10.1.0.1", 5000, 0);
+		pass(&s, 0);
+		CHECK_EQ(s.p.verdict, VERDICT_FORWARD);
+		seen[rte_be_to_cpu_32(ip_of(&s)->dst_addr) % 256 - 1]++;
+		answer(&reply, &s, 0);
+		pass(&reply, 0);
+		CHECK_EQ(reply.p.verdict, VERDICT_FORWARD);
+		CHECK_EQ(ip_of(&reply)->src_addr, v4("10.1.0.100").v4);
+	}
+	for (unsigned int i = 0; i < SERVERS; i++)
+		CHECK_EQ(seen[i], 1000);
+	CHECK(connection_table_count(views[0].connections) <= SERVERS);
+	tear_down();
+}
+
+/* With direct routing nothing comes back: nothing is kept. */
+static void one_packet_direct_keeps_nothing(void)
+{
+	struct sample s;
+
+	set_up(1, FORWARD_DR, IPPROTO_UDP, SERVICE_ONE_PACKET, 0);
+	for (unsigned int i = 0; i < 3000; i++) {
+		from_client(&s, "10.1.0.1", (uint16_t)(5000 + i), 0);
+		pass(&s, 0);
+		CHECK_EQ(s.p.verdict, VERDICT_FORWARD);
+	}
+	CHECK_EQ(connection_table_count(views[0].connections), 0);
+	tear_down();
+}
+
+/* A service takes the number that another one had: the clients that stuck to a server of that one do not
+ * stick to it here. And one that comes back under another number keeps its clients. */
+static void persistence_belongs_to_the_service(void)
+{
+	struct service *other = memory_new(sizeof(*other));
+	struct sample s;
+	uint32_t kept;
+
+	set_up(1, FORWARD_FULLNAT, IPPROTO_TCP, 0, 300);
+	from_client(&s, "10.1.0.1", 5000, SYN);
+	pass(&s, 0);
+	kept = ip_of(&s)->dst_addr;
+	/* Both are removed and come back the other way round. */
+	service_table_remove(director.services, &service->key);
+	service->index = 2;
+	service_table_put(director.services, service);
+	for (unsigned int i = 0; i < SERVERS; i++)
+		servers[i].service = 2;
+	second_service("10.2.0.3", 90, 8090, other, 1);
+	make(&s, CLIENT_SIDE, v4("10.1.0.1"), 5001, v4("10.1.0.100"), 90, IPPROTO_TCP, SYN, 0);
+	pass(&s, 0);
+	CHECK_EQ(s.p.verdict, VERDICT_FORWARD);
+	CHECK_EQ(ip_of(&s)->dst_addr, v4("10.2.0.3").v4);
+	CHECK_EQ(tcp_of(&s)->dst_port, rte_cpu_to_be_16(8090));
+	for (unsigned int i = 0; i < 5; i++) {
+		from_client(&s, "10.1.0.1", (uint16_t)(5002 + i), SYN);
+		pass(&s, 0);
+		CHECK_EQ(ip_of(&s)->dst_addr, kept);
+	}
+	tear_down();
+	schedule_free(other->schedule);
+	memory_free(other);
+}
+
+/* What may be cut is cut to what the route takes, not only the port. */
+static void pieces_fit_the_route(void)
+{
+	struct route route = {.destination = v4("10.2.0.0"),
+			      .prefix = 24,
+			      .kind = ROUTE_LINK,
+			      .mtu = 700,
+			      .port = SERVER_SIDE,
+			      .family = FAMILY_IPV4,
+			      .metric = 0};
+	struct error error;
+	struct sample s;
+
+	set_up(1, FORWARD_FULLNAT, IPPROTO_UDP, 0, 0);
+	CHECK_EQ(net_route_apply(stack, 2, &route, &error), 0);
+	make(&s, CLIENT_SIDE, v4("10.1.0.1"), 7000, v4("10.1.0.100"), 80, IPPROTO_UDP, 0, 1200);
+	ip_of(&s)->fragment_offset = 0;
+	ip_of(&s)->hdr_checksum = 0;
+	ip_of(&s)->hdr_checksum = checksum_header(ip_of(&s), 20);
+	pass(&s, 0);
+	CHECK_EQ(s.p.verdict, VERDICT_FORWARD);
+	CHECK(s.p.flags & PACKET_OVERSIZE);
+	CHECK_EQ(s.p.mtu, 700);
+	tear_down();
+}
+
+/* A ping that came in pieces is answered in pieces. */
+static void a_long_ping_is_answered(void)
+{
+	struct sample s;
+	struct rte_ipv4_hdr *ip;
+
+	set_up(1, FORWARD_FULLNAT, IPPROTO_UDP, 0, 0);
+	make(&s, CLIENT_SIDE, v4("10.1.0.1"), 0x0800, v4("10.1.0.254"), 0, IPPROTO_ICMP, 0, 1700);
+	ip = ip_of(&s);
+	ip->fragment_offset = 0;
+	ip->hdr_checksum = 0;
+	ip->hdr_checksum = checksum_header(ip, 20);
+	memset(s.p.l3 + 22, 0, 2);
+	s.p.flags = PACKET_REASSEMBLED;
+	pass(&s, 0);
+	CHECK_EQ(s.p.verdict, VERDICT_FORWARD);
+	CHECK_EQ(s.p.l3[20], 0);
+	CHECK(s.p.flags & PACKET_OVERSIZE);
+	CHECK_EQ(s.p.mtu, 1500);
+	tear_down();
+}
+
+int main(void)
+{
+	RUN(servers_of_any_port_share_local_ports);
+	RUN(local_ports_of_any_port_come_back);
+	RUN(one_packet_nat_keeps_one_way_back);
+	RUN(one_packet_direct_keeps_nothing);
+	RUN(persistence_belongs_to_the_service);
+	RUN(pieces_fit_the_route);
+	RUN(a_long_ping_is_answered);
+	return check_end();
+}
