@@ -1,9 +1,11 @@
 import { type DpvsdClient, DpvsdError } from '../../dpvsd/client.js';
 import {
   type ConnectionRow,
+  type Service,
   type ServiceKey,
   Table,
   type TemplateRow,
+  Verb,
 } from '../../dpvsd/generated/control.js';
 import { Output, type Sink } from '../output.js';
 import { UsageError } from '../usage.js';
@@ -28,6 +30,7 @@ import { saveLines } from './save.js';
 import { serviceWords } from './service.js';
 import { readVirtualServers, type VirtualServer } from './table.js';
 import { usage } from './usage-text.js';
+import { noteOn } from './without-effect.js';
 
 export interface Surroundings {
   stdin: AsyncIterable<string | Buffer>;
@@ -176,7 +179,9 @@ class Run {
       await operations.readTables(change.kind === 'edit-service' ? change.key : serviceOf(change));
     }
     const applied = await this.client.apply([operations.operation(change)]);
-    if (this.json) this.output.json(applied);
+    const note = noteOn(attributesOf(change));
+    if (this.json) this.output.json(note === undefined ? applied : { ...applied, note });
+    else if (note !== undefined) this.around.stderr.write(`${note}\n`);
   }
 
   async #restore(): Promise<void> {
@@ -295,6 +300,14 @@ class Run {
     this.output.line(text);
     if (this.output.full) await this.output.flush();
   }
+}
+
+/** What a change says about a virtual server. */
+function attributesOf(change: Change): Partial<Service> {
+  if (change.kind === 'edit-service') return change.edits;
+  if (change.kind !== 'operation' || change.operation.verb === Verb.VERB_DELETE) return {};
+  const object = change.operation.object;
+  return object?.$case === 'service' ? object.value : {};
 }
 
 function serviceOf(change: Change): ServiceKey | undefined {

@@ -15,6 +15,7 @@ enum {
 	PROTOCOL_PIM = 103,
 	ND_FIRST = 133, /* router solicitation ... */
 	ND_LAST = 137, /* ... redirect */
+	ND_HOPS = 255, /* fewer: it has passed a router, and is not believed (RFC 4861 11.2) */
 	ICMP6_FIRST = 130, /* MLD and ND, not echo */
 	ICMP6_LAST = 143,
 };
@@ -23,6 +24,7 @@ enum {
 struct view {
 	unsigned int type; /* of the Ethernet header */
 	uint8_t protocol; /* behind a hop-by-hop header, too */
+	uint8_t hops; /* that it may still make, IPv6 */
 	bool fragment;
 	const uint8_t *l4; /* NULL: not there */
 	unsigned int l4_length;
@@ -54,6 +56,7 @@ static bool view_of(struct view *view, const uint8_t *frame, unsigned int length
 		view->family = FAMILY_IPV6;
 		header = 40;
 		view->protocol = l3[6];
+		view->hops = l3[7];
 		/* MLD comes behind a hop-by-hop header (RFC 3810 5). */
 		if (view->protocol == IPPROTO_HOPOPTS && length >= 48 && l3[41] == 0) {
 			view->protocol = l3[40];
@@ -126,7 +129,7 @@ static bool is_neighbour(const struct view *view)
 {
 	return view->type == RTE_ETHER_TYPE_ARP ||
 	       (view->family == FAMILY_IPV6 && view->protocol == IPPROTO_ICMPV6 && view->l4_length >= 1 &&
-		view->l4[0] >= ND_FIRST && view->l4[0] <= ND_LAST);
+		view->l4[0] >= ND_FIRST && view->l4[0] <= ND_LAST && view->hops == ND_HOPS);
 }
 
 bool twin_is_neighbour_frame(const uint8_t *frame, unsigned int length)

@@ -32,6 +32,7 @@ const LARGEST = 4294967295;
 const LARGEST_INT = 2147483647;
 const U: Spec = { in: 'upstream' };
 const D: Spec = { in: 'dpvs' };
+const NO_LIMIT = 'kept and shown: the dataplane does not limit bandwidth yet';
 
 function set<K extends keyof VirtualServerDraft>(key: K) {
   return (target: VirtualServerDraft, read: NonNullable<VirtualServerDraft[K]>) => {
@@ -337,6 +338,7 @@ export const virtualServer = table<VirtualServerDraft>(
     }),
 
     value('establish_timeout', loose(1, 3600), set('establishTimeout'), D),
+    // What dpvsd does not act upon yet; it says so in its log as well.
     value(
       'proxy_protocol',
       word,
@@ -344,12 +346,13 @@ export const virtualServer = table<VirtualServerDraft>(
         const known = ['v1', 'v2', 'v1-insecure', 'v2-insecure'] as const;
         target.proxyProtocol = known.find((name) => name === version) ?? 'none';
       },
-      D,
+      { ...D, accepted: 'UDP checks speak it; the dataplane does not add its header yet' },
     ),
-    value('bps', loose(-LARGEST_INT, LARGEST_INT), set('bps'), { ...D, default: '0' }),
+    value('bps', loose(-LARGEST_INT, LARGEST_INT), set('bps'), { ...D, default: '0', accepted: NO_LIMIT }),
     value('limit_proportion', loose(-LARGEST_INT, LARGEST_INT), set('limitProportion'), {
       ...D,
       default: '100',
+      accepted: NO_LIMIT,
     }),
     value(
       'src-range',
@@ -391,14 +394,24 @@ export const virtualServer = table<VirtualServerDraft>(
           line.report('note', `'hash_target': '${what}' is neither sip nor qid; sip is used`);
         target.hashTarget = what === 'qid' ? 'qid' : 'sip';
       },
-      { ...D, default: 'sip' },
+      {
+        ...D,
+        default: 'sip',
+        note: '`qid` is kept and shown: the dataplane does not look for QUIC connection ids yet',
+      },
     ),
     value('laddr_group_name', word, set('localAddressGroup'), D),
     value('daddr_group_name', word, set('denyAddressGroup'), D),
     value('waddr_group_name', word, set('allowAddressGroup'), D),
-    value('syn_proxy', flag, set('synProxy'), D),
+    value('syn_proxy', flag, set('synProxy'), {
+      ...D,
+      accepted: 'kept and shown: the dataplane does not have a SYN proxy yet',
+    }),
     value('expire_quiescent_conn', flag, set('expireQuiescent'), D),
-    value('quic', flag, set('quic'), D),
+    value('quic', flag, set('quic'), {
+      ...D,
+      accepted: 'kept and shown: the dataplane does not look for QUIC connection ids yet',
+    }),
     value('vip_bind_dev', word, set('vipBindDevice'), {
       ...D,
       accepted: 'kept and shown, without effect, as in DPVS itself',

@@ -280,6 +280,7 @@ struct model {
 	uint64_t retire_due_ms;
 	uint64_t retire_cursor;
 	uint32_t idle_locals; /* published and without users */
+	uint32_t told_without_effect; /* attributes of services that the log has named, a bit each */
 };
 
 enum {

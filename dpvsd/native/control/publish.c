@@ -2,6 +2,7 @@
  * when each of them has passed a quiescent state. */
 #include "model.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static void free_schedule(void *object)
@@ -104,6 +105,36 @@ static void commit_server(struct model *model, struct model_server *server)
 	}
 }
 
+/* Says, once for each, what is kept and shown but not acted upon. The same list has
+ * cli/ipvsadm/without-effect.ts. */
+static void tell_without_effect(struct model *model, const struct model_service *service)
+{
+	const struct service_config *config = &service->config;
+	const struct {
+		bool is;
+		const char *what;
+	} attributes[] = {
+	    {config->syn_proxy, "SYN proxy"},
+	    {config->proxy_protocol != DPVSHA__PROXY_PROTOCOL__PROXY_NONE, "PROXY protocol"},
+	    {config->quic || config->hash_target == DPVSHA__HASH_TARGET__HASH_QUIC_ID, "QUIC connection ids"},
+	    {config->has_dest_check && config->dest_check, "passive checks"},
+	    {config->bps > 0, "limit of bandwidth"},
+	};
+
+	for (unsigned int i = 0; i < RTE_DIM(attributes); i++) {
+		char text[200];
+
+		if (!attributes[i].is || (model->told_without_effect >> i & 1))
+			continue;
+		model->told_without_effect |= 1u << i;
+		snprintf(text, sizeof(text),
+			 "%s: %s: not part of this version, kept without effect (said once)",
+			 service_text(&service->shared->key), attributes[i].what);
+		if (model->host.log)
+			model->host.log(model->host.context, 4, text);
+	}
+}
+
 static void commit_service(struct model *model, struct model_service *service)
 {
 	struct service *shared = service->shared;
@@ -169,6 +200,7 @@ static void commit_service(struct model *model, struct model_service *service)
 	service->new_allow = NULL;
 	service->new_schedule = NULL;
 	service->dirty = 0;
+	tell_without_effect(model, service);
 	if (!service->item.published) {
 		service->item.published = true;
 		/* There is room: prepare made it. */

@@ -7,9 +7,13 @@ describe('ipvsadm', () => {
   let fake: FakeDpvsd;
   const run = (args: string | string[], stdin = '') => runIpvsadm(fake.path, args, stdin);
   const ok = async (args: string | string[], stdin = ''): Promise<string> => {
-    const outcome = await run(args, stdin);
-    assert.deepEqual({ code: outcome.code, stderr: outcome.stderr }, { code: 0, stderr: '' }, String(args));
-    return outcome.stdout;
+    const { code, stdout, stderr } = await run(args, stdin);
+    assert.deepEqual(
+      { code, stderr: stderr.replace(/^note: .*\n$/, '') },
+      { code: 0, stderr: '' },
+      String(args),
+    );
+    return stdout;
   };
   const wrong = async (args: string | string[], message: RegExp, code = 2): Promise<Outcome> => {
     const outcome = await run(args);
@@ -86,6 +90,19 @@ describe('ipvsadm', () => {
       rows(await ok('-Ln'), 3)[0],
       'UDP  10.0.0.1:53 mh conn-timeout 90 ppv2 expire-quiescent quic dest-check internal:1,3s',
     );
+  });
+
+  it('says what is kept without effect', async () => {
+    const told = async (line: string): Promise<string> => (await run(line)).stderr;
+    assert.equal(await told('-A -t 10.0.0.1:80 -p 60 --conn-timeout 90 --expire-quiescent'), '');
+    assert.match(
+      await told('-E -t 10.0.0.1:80 -j enable --bps 5'),
+      /^note: .*SYN proxy.*, .*bandwidth.*without effect\n$/,
+    );
+    assert.equal(await told('-E -t 10.0.0.1:80 -j disable'), '');
+    const { stdout, stderr } = await run('-A -u 10.0.0.1:53 --quic --json');
+    assert.match((JSON.parse(stdout) as { note: string }).note, /QUIC/);
+    assert.equal(stderr, '');
   });
 
   it('edits what the command names and keeps everything else', async () => {

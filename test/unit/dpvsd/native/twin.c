@@ -39,6 +39,7 @@ static struct frame frame6(uint8_t next, uint8_t type)
 
 	memcpy(f.bytes, (const uint8_t[]){2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x86, 0xdd, 0x60}, 15);
 	f.bytes[20] = next;
+	f.bytes[21] = 255;
 	f.bytes[38] = 0xfd;
 	f.bytes[53] = 9;
 	f.bytes[54] = type;
@@ -115,7 +116,11 @@ static void wire(void)
 	for (unsigned int forwarding = 0; forwarding < 2; forwarding++) {
 		net.forwarding4 = net.forwarding6 = forwarding;
 		CHECK(taken(ethernet(0x0806)));
-		CHECK(taken(frame6(58, 136)));
+		f = frame6(58, 136);
+		CHECK(taken(f) && twin_is_neighbour_frame(f.bytes, f.length));
+		/* From beyond the link it must not keep the master busy. */
+		f.bytes[21] = 64;
+		CHECK(!twin_is_neighbour_frame(f.bytes, f.length));
 		f = frame4(112, 0, 0, 0xe0000012);
 		f.bytes[0] = 1;
 		CHECK(taken(f));
