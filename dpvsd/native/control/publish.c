@@ -1,6 +1,7 @@
 /* The second half: what prepare.c made is shown to the workers, by pointer. What they may still read is freed
  * when each of them has passed a quiescent state. */
 #include "model.h"
+#include "../core/steer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -135,11 +136,23 @@ static void tell_without_effect(struct model *model, const struct model_service 
 	}
 }
 
+/* How packets will be steered. */
+static int steered_by(const struct service_config *config, uint32_t flags, const struct service *shared)
+{
+	struct service next = {.key = shared->key,
+			       .flags = flags,
+			       .persistence = config->persistence,
+			       .persistence_prefix = config->persistence_prefix};
+
+	return steer_prefix(&next);
+}
+
 static void commit_service(struct model *model, struct model_service *service)
 {
 	struct service *shared = service->shared;
 	const struct service_config *config = &service->config;
-	uint32_t flags = 0;
+	uint32_t flags = shared->flags & SERVICE_RESTEERED;
+	int steered = steer_prefix(shared);
 
 	for (uint32_t i = 0; i < service->servers.used; i++) {
 		const struct model_server *server = service->servers.places[i].item;
@@ -163,6 +176,8 @@ static void commit_service(struct model *model, struct model_service *service)
 		flags |= SERVICE_QUIC;
 	if (config->hash_target == DPVSHA__HASH_TARGET__HASH_QUIC_ID)
 		flags |= SERVICE_HASH_QUIC_ID;
+	if (service->item.published && steered != steered_by(config, flags, shared))
+		flags |= SERVICE_RESTEERED;
 	SET(shared->flags, flags);
 	SET(shared->connection_timeout, config->connection_timeout);
 	SET(shared->persistence_prefix, config->persistence_prefix);

@@ -29,6 +29,8 @@ enum service_flag {
 	/* Derived by the master: */
 	SERVICE_HAS_NAT = 1 << 8, /* some server is NAT: with several workers all its packets are steered by
 				     client */
+	SERVICE_RESTEERED = 1 << 9, /* its packets were steered otherwise once: connections of then are at
+				       other workers */
 };
 
 enum server_flag {

@@ -8,22 +8,44 @@
 #include "path.h"
 #include "stages.h"
 #include "steer.h"
+#include "tcp.h"
 #include "translate.h"
 
-/* Nobody can compute whose it is: it goes round once. */
-static bool pass_round(const struct director *director, const struct worker_view *view, struct packet *p)
+/* Nobody can compute whose it is: it goes round once. `last` is left out (-1: nobody is). */
+static bool pass_round(const struct director *director, const struct worker_view *view, struct packet *p,
+		       int last)
 {
 	uint16_t workers = director->steering.workers;
 
-	for (uint16_t i = 1; i < workers; i++)
-		if (hand_over(p, (uint8_t)((view->number + i) % workers)))
+	for (uint16_t i = 1; i < workers; i++) {
+		uint16_t worker = (uint16_t)((view->number + i) % workers);
+
+		if (worker != last && hand_over(p, (uint8_t)worker))
 			return true;
+	}
 	return false;
+}
+
+/* Another worker may have the connection of a packet that is of none here, or is the one to open it. */
+static bool belongs_elsewhere(const struct director *director, const struct worker_view *view,
+			      const struct service *service, struct packet *p)
+{
+	bool begins = p->protocol == IPPROTO_TCP && (p->l3[p->l4 + 13] & TCP_FLAG_SYN);
+	bool searched = (service->flags & SERVICE_RESTEERED) && !begins;
+	int prefix = steer_prefix(service);
+	uint8_t owner;
+
+	if (prefix < 0)
+		return (searched || (p->flags & PACKET_REASSEMBLED)) && pass_round(director, view, p, -1);
+	owner = steer_client(&director->steering, (enum family)p->family, &p->key.source, p->key.source_port,
+			     (unsigned int)prefix);
+	return (searched && pass_round(director, view, p, owner)) || hand_over(p, owner);
 }
 
 /* Replies of a NAT-mode server: the worker that owns the client, under each of the ways in which its services
  * are steered. */
-static bool hand_over_nat_reply(const struct director *director, struct packet *p)
+static bool hand_over_nat_reply(const struct director *director, const struct worker_view *view,
+				struct packet *p)
 {
 	struct prefix_set prefixes;
 
@@ -39,7 +61,8 @@ static bool hand_over_nat_reply(const struct director *director, struct packet *
 				return true;
 		}
 	}
-	return false;
+	/* The persistence of its service may have been another when it began. */
+	return pass_round(director, view, p, -1);
 }
 
 static bool is_multicast(const struct packet *p)
@@ -158,19 +181,8 @@ void on_miss(const struct director *director, struct worker_view *view, struct p
 		if (service != NULL) {
 			uint32_t index;
 
-			if (several) {
-				int prefix = steer_prefix(service);
-
-				if (prefix >= 0) {
-					if (hand_over(p,
-						      steer_client(&director->steering,
-								   (enum family)p->family, &p->key.source,
-								   p->key.source_port, (unsigned int)prefix)))
-						return;
-				} else if ((p->flags & PACKET_REASSEMBLED) && pass_round(director, view, p)) {
-					return;
-				}
-			}
+			if (several && belongs_elsewhere(director, view, service, p))
+				return;
 			index = connection_open(director, view, service, p);
 			if (index == CONN_NONE) {
 				if (p->reason == DROP_NO_SERVER)
@@ -194,9 +206,9 @@ void on_miss(const struct director *director, struct worker_view *view, struct p
 		}
 		if (several) {
 			if ((p->flags & (PACKET_ICMP_ERROR | PACKET_REASSEMBLED)) &&
-			    pass_round(director, view, p))
+			    pass_round(director, view, p, -1))
 				return;
-			if (hand_over_nat_reply(director, p))
+			if (hand_over_nat_reply(director, view, p))
 				return;
 		}
 	}

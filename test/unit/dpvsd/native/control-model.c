@@ -1120,6 +1120,33 @@ static void ten_thousand_services(void)
 	end(fake);
 }
 
+/* Where persistence changes packets are steered otherwise: workers have to know that connections may be
+ * elsewhere. */
+static void a_change_of_steering_is_remembered(void)
+{
+	struct fake *fake = begin();
+	struct flow_key flow = {
+	    .destination_port = RTE_BE16(80), .protocol = PROTO_TCP, .family = FAMILY_IPV4};
+	const struct service *service;
+
+	flow.destination = ip_from_v4(RTE_BE32(0x0a090001));
+	op_service(&ops, VERB_ADD, web(), "rr")->persistence = 50;
+	op_server(&ops, VERB_ADD, web(), "10.8.0.1", 80, FORWARD_FULLNAT, 1);
+	APPLY_OK();
+	service = service_lookup(fake->director.services, &flow);
+	CHECK(service != NULL && !(service->flags & SERVICE_RESTEERED));
+	op_service(&ops, VERB_EDIT, web(), "wlc")->persistence = 60;
+	APPLY_OK();
+	CHECK(!(service->flags & SERVICE_RESTEERED));
+	op_service(&ops, VERB_EDIT, web(), "wlc");
+	APPLY_OK();
+	CHECK(service->flags & SERVICE_RESTEERED);
+	op_service(&ops, VERB_EDIT, web(), "rr");
+	APPLY_OK();
+	CHECK(service->flags & SERVICE_RESTEERED);
+	end(fake);
+}
+
 static void one_weight_costs_one_schedule(void)
 {
 	struct fake *fake = begin();
@@ -1433,6 +1460,7 @@ int main(void)
 	RUN(a_service_counts_what_its_servers_counted);
 	RUN(rates_come_close_to_the_truth);
 	RUN(thresholds_take_effect_when_they_change);
+	RUN(a_change_of_steering_is_remembered);
 	RUN(one_weight_costs_one_schedule);
 	RUN(tables_may_change_while_they_are_listed);
 	RUN(a_service_goes_while_it_is_listed);

@@ -167,6 +167,198 @@ static void persistence_belongs_to_the_service(void)
 	memory_free(other);
 }
 
+/* Persistence that ends or gets another netmask steers packets otherwise: connections of before go on,
+ * wherever RSS puts their packets, and new ones are opened by the worker whose they are. */
+static void connections_outlive_another_steering(enum forward forward, uint8_t protocol, uint8_t after)
+{
+	enum { CLIENTS = 40, WORKERS = 4 };
+	static struct sample first[CLIENTS];
+
+	set_up(WORKERS, forward, protocol, 0, 60);
+	for (unsigned int i = 0; i < CLIENTS; i++) {
+		from_client(&first[i], i % 2 ? "10.1.0.1" : "10.1.0.2", (uint16_t)(3000 + i), SYN);
+		pass(&first[i], (unsigned int)(check_random() % WORKERS));
+		CHECK_EQ(first[i].p.verdict, VERDICT_FORWARD);
+	}
+	service->persistence = after ? 60 : 0;
+	service->persistence_prefix = after;
+	service->flags |= SERVICE_RESTEERED;
+	for (unsigned int i = 0; i < SERVERS && forward == FORWARD_NAT; i++) {
+		struct prefix_set set = {.bits = {1ull << after}};
+
+		nat_server_put(director.services, FAMILY_IPV4, protocol, &servers[i].address, servers[i].port,
+			       &set);
+	}
+	for (unsigned int i = 0; i < CLIENTS && !check_failed; i++) {
+		const char *client = i % 2 ? "10.1.0.1" : "10.1.0.2";
+		struct sample s, reply;
+
+		from_client(&s, client, (uint16_t)(3000 + i), ACK);
+		pass(&s, (unsigned int)(check_random() % WORKERS));
+		CHECK_EQ(s.p.verdict, VERDICT_FORWARD);
+		CHECK_EQ(s.last, first[i].last);
+		CHECK_EQ(ip_of(&s)->dst_addr, ip_of(&first[i])->dst_addr);
+		answer(&reply, &first[i], ACK);
+		pass(&reply, (unsigned int)(check_random() % WORKERS));
+		CHECK_EQ(reply.p.verdict, VERDICT_FORWARD);
+		CHECK_EQ(ip_of(&reply)->dst_addr, v4(client).v4);
+		/* A new one of the same client, by its first two packets. */
+		from_client(&s, client, (uint16_t)(9000 + i), SYN);
+		pass(&s, (unsigned int)(check_random() % WORKERS));
+		CHECK_EQ(s.p.verdict, VERDICT_FORWARD);
+		first[i] = s;
+		first[i].p.l3 = first[i].bytes + (s.p.l3 - s.bytes);
+		from_client(&s, client, (uint16_t)(9000 + i), ACK);
+		pass(&s, (unsigned int)(check_random() % WORKERS));
+		CHECK_EQ(s.p.verdict, VERDICT_FORWARD);
+		CHECK_EQ(s.last, first[i].last);
+	}
+	tear_down();
+}
+
+static void connections_outlive_persistence(void)
+{
+	for (unsigned int i = 0; i < 2; i++) {
+		connections_outlive_another_steering(FORWARD_FULLNAT, i ? IPPROTO_UDP : IPPROTO_TCP, 0);
+		connections_outlive_another_steering(FORWARD_FULLNAT, i ? IPPROTO_UDP : IPPROTO_TCP, 24);
+		connections_outlive_another_steering(FORWARD_NAT, i ? IPPROTO_UDP : IPPROTO_TCP, 0);
+		connections_outlive_another_steering(FORWARD_NAT, i ? IPPROTO_UDP : IPPROTO_TCP, 24);
+	}
+}
+
+/* Clients of one network share a server, under every netmask; those of others need not. */
+static void persistence_by_network(void)
+{
+	for (unsigned int workers = 1; workers <= 3; workers++) {
+		uint32_t kept[2] = {0, 0};
+
+		set_up(workers, FORWARD_FULLNAT, IPPROTO_TCP, 0, 60);
+		service->persistence_prefix = 25;
+		for (unsigned int i = 0; i < 60; i++) {
+			unsigned int half = i % 2;
+			struct sample s;
+			char client[32];
+
+			snprintf(client, sizeof(client), "10.1.0.%u", half * 128 + 3 + i % 90);
+			add_neighbour(client, CLIENT_SIDE, 10);
+			from_client(&s, client, (uint16_t)(3000 + i), SYN);
+			pass(&s, (unsigned int)(check_random() % workers));
+			CHECK_EQ(s.p.verdict, VERDICT_FORWARD);
+			if (i < 2)
+				kept[half] = ip_of(&s)->dst_addr;
+			CHECK_EQ(ip_of(&s)->dst_addr, kept[half]);
+		}
+		if (workers == 1)
+			CHECK(kept[0] != kept[1]);
+		tear_down();
+	}
+}
+
+static uint32_t timeout_of(struct sample *s)
+{
+	return connection_at(views[0].connections, s->p.found >> 1)->timeout / TICKS_PER_SECOND;
+}
+
+/* Every state has the time-out that bears its name; one of the service is for established connections. */
+static void each_state_has_its_timeout(void)
+{
+	static const struct {
+		bool client;
+		uint8_t flags;
+		enum tcp_state state;
+	} client_first[] = {{true, SYN, TCP_SYN_RECV},	      {false, SYN | ACK, TCP_SYN_RECV},
+			    {true, ACK, TCP_ESTABLISHED},     {true, FIN | ACK, TCP_CLOSE_WAIT},
+			    {false, FIN | ACK, TCP_LAST_ACK}, {true, ACK, TCP_CLOSE}},
+	  server_first[] = {{true, SYN, TCP_SYN_RECV},	      {true, ACK, TCP_ESTABLISHED},
+			    {false, FIN | ACK, TCP_FIN_WAIT}, {true, FIN | ACK, TCP_TIME_WAIT},
+			    {false, ACK, TCP_TIME_WAIT},      {false, RST, TCP_CLOSE}};
+	struct sample s, reply, opened;
+
+	for (unsigned int of_service = 0; of_service < 2; of_service++) {
+		for (unsigned int way = 0; way < 2; way++) {
+			set_up(1, FORWARD_FULLNAT, IPPROTO_TCP, 0, 0);
+			for (unsigned int i = 0; i < TCP_STATE_COUNT; i++)
+				director.timeouts.tcp[i] = 100 + i;
+			for (unsigned int i = 0; i < SERVERS; i++)
+				servers[i].connection_timeout = of_service ? 555 : 0;
+			for (unsigned int i = 0; i < RTE_DIM(client_first); i++) {
+				uint8_t flags = way ? server_first[i].flags : client_first[i].flags;
+				enum tcp_state state = way ? server_first[i].state : client_first[i].state;
+				bool client = way ? server_first[i].client : client_first[i].client;
+				struct sample *at = client ? &s : &reply;
+
+				if (client)
+					from_client(&s, "10.1.0.1", 5000, flags);
+				else
+					answer(&reply, &opened, flags);
+				pass(at, 0);
+				CHECK_EQ(at->p.verdict, VERDICT_FORWARD);
+				if (i == 0) {
+					opened = s;
+					opened.p.l3 = opened.bytes + (s.p.l3 - s.bytes);
+				}
+				CHECK_EQ(connection_at(views[0].connections, at->p.found >> 1)->state, state);
+				CHECK_EQ(timeout_of(at),
+					 state == TCP_ESTABLISHED && of_service ? 555u : 100u + state);
+			}
+			tear_down();
+		}
+	}
+	set_up(1, FORWARD_FULLNAT, IPPROTO_UDP, 0, 0);
+	director.timeouts.udp[UDP_ONE_WAY] = 31;
+	director.timeouts.udp[UDP_NORMAL] = 32;
+	from_client(&s, "10.1.0.1", 5000, 0);
+	pass(&s, 0);
+	CHECK_EQ(timeout_of(&s), 31);
+	answer(&reply, &s, 0);
+	pass(&reply, 0);
+	CHECK_EQ(timeout_of(&reply), 32);
+	tear_down();
+	set_up(1, FORWARD_FULLNAT, IPPROTO_UDP, SERVICE_ONE_PACKET, 0);
+	director.timeouts.udp[UDP_LAST] = 33;
+	from_client(&s, "10.1.0.1", 5000, 0);
+	pass(&s, 0);
+	CHECK_EQ(timeout_of(&s), 33);
+	tear_down();
+	set_up(1, FORWARD_FULLNAT, IPPROTO_ICMP, 0, 0);
+	service_table_remove(director.services, &service->key);
+	service->key.port = 0;
+	service_table_put(director.services, service);
+	director.timeouts.icmp = 34;
+	make(&s, CLIENT_SIDE, v4("10.1.0.1"), 0x0800, v4("10.1.0.100"), 0, IPPROTO_ICMP, 0, 10);
+	pass(&s, 0);
+	CHECK_EQ(s.p.verdict, VERDICT_FORWARD);
+	CHECK_EQ(timeout_of(&s), 34);
+	tear_down();
+}
+
+/* With a lower threshold a server that was full takes connections again when it has fewer than that. */
+static void a_full_server_waits_for_its_lower_threshold(void)
+{
+	struct sample s;
+
+	for (uint32_t lower = 0; lower <= 4; lower += 4) {
+		uint32_t again = lower ? lower : 8 - 8 / 4;
+
+		set_up(1, FORWARD_FULLNAT, IPPROTO_UDP, 0, 0);
+		servers[0].upper = 8;
+		servers[0].lower = lower;
+		servers[1].weight = servers[2].weight = 0;
+		for (uint16_t i = 0; i < 8; i++) {
+			from_client(&s, "10.1.0.1", (uint16_t)(5000 + i), 0);
+			pass(&s, 0);
+			CHECK_EQ(s.p.verdict, VERDICT_FORWARD);
+		}
+		for (uint32_t left = 8; left-- > 0;) {
+			CHECK_EQ(servers[0].overloaded, left + 1 >= again);
+			from_client(&s, "10.1.0.1", (uint16_t)(5000 + left), 0);
+			pass(&s, 0);
+			connection_close(&director, &views[0], s.p.found >> 1);
+		}
+		tear_down();
+	}
+}
+
 /* What may be cut is cut to what the route takes, not only the port. */
 static void pieces_fit_the_route(void)
 {
@@ -222,6 +414,10 @@ int main(void)
 	RUN(one_packet_nat_keeps_one_way_back);
 	RUN(one_packet_direct_keeps_nothing);
 	RUN(persistence_belongs_to_the_service);
+	RUN(connections_outlive_persistence);
+	RUN(persistence_by_network);
+	RUN(each_state_has_its_timeout);
+	RUN(a_full_server_waits_for_its_lower_threshold);
 	RUN(pieces_fit_the_route);
 	RUN(a_long_ping_is_answered);
 	return check_end();
