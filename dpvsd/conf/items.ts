@@ -372,7 +372,11 @@ export const items = {
         init: true,
         without: 'the connections of a worker are its own in any case',
       }),
-      conn_init_timeout: item(seconds, 3, 'Seconds for which a new connection waits for its second packet.'),
+      conn_init_timeout: item(
+        seconds,
+        3,
+        'Seconds of a connection whose first packet did not get on its way; for others the time-out of their state counts from the first packet on.',
+      ),
       expire_quiescent_template: item(
         flag,
         false,
