@@ -7,8 +7,9 @@ import { nativeProgram } from '../../dpvsd/launch.js';
 import { attempt, Running, until } from '../../lab/command.js';
 import { bin } from '../../lab/director.js';
 import { skipBecause } from '../runner/skip.js';
-import { type Outcome, Random, runDpip, runIpvsadm } from '../unit/cli/harness.js';
+import { type Outcome, runDpip, runIpvsadm } from '../unit/cli/harness.js';
 import { randomOperations } from '../unit/cli/random-services.js';
+import { Random } from '../unit/random.js';
 
 /** Two ports that neither receive nor send, two workers: enough for everything that is not traffic. */
 const configuration = `

@@ -38,20 +38,7 @@ static void free_all(struct pointer_table *table, void (*free_object)(void *))
 
 static void free_service(void *object)
 {
-	struct model_service *service = object;
-
-	schedule_free(service->shared->schedule);
-	if (service->shared->locals)
-		memory_free(service->shared->locals);
-	client_list_free(service->shared->deny);
-	client_list_free(service->shared->allow);
-	memory_free(service->shared);
-	ordered_end(&service->servers);
-	ordered_end(&service->lingering);
-	ordered_end(&service->bindings);
-	ordered_end(&service->deny);
-	ordered_end(&service->allow);
-	free(service);
+	service_free(object);
 }
 
 static void free_server(void *object)

@@ -375,6 +375,8 @@ void binding_forget(struct model *model, struct model_binding *binding);
 void entry_forget(struct model *model, struct list_entry *entry);
 /* Once nobody refers to them. */
 void service_release(struct model *model, struct model_service *service);
+/* Without giving its place back: at the end of the model. */
+void service_free(struct model_service *service);
 void server_release(struct model *model, struct model_server *server);
 
 /* ---- locals.c, lists.c ---- */

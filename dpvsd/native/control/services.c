@@ -183,6 +183,11 @@ static struct model_service *service_new(struct model *model, const struct servi
 void service_release(struct model *model, struct model_service *service)
 {
 	index_give(&model->free_services, &model->free_service_count, service->shared->index);
+	service_free(service);
+}
+
+void service_free(struct model_service *service)
+{
 	schedule_free(service->shared->schedule);
 	if (service->shared->locals)
 		memory_free(service->shared->locals);

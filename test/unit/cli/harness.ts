@@ -39,32 +39,6 @@ export async function runIpvsadm(path: string, args: string | string[], stdin = 
   return { code, stdout: stdout.text, stderr: stderr.text };
 }
 
-/** A small deterministic generator of random numbers (mulberry32), so that a failing seed can be run again. */
-export class Random {
-  #state: number;
-  constructor(seed: number) {
-    this.#state = seed >>> 0;
-  }
-  /** 0 <= x < 1. */
-  next(): number {
-    this.#state = (this.#state + 0x6d2b79f5) >>> 0;
-    let t = this.#state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  }
-  /** A whole number from least to most. */
-  within(least: number, most: number): number {
-    return least + Math.floor(this.next() * (most - least + 1));
-  }
-  chance(probability: number): boolean {
-    return this.next() < probability;
-  }
-  pick<T>(values: readonly T[]): T {
-    return values[this.within(0, values.length - 1)]!;
-  }
-}
-
 /** Runs dpip in this process against the daemon at a socket; `between` runs before each wait. */
 export async function runDpip(path: string, args: string | string[], between = () => {}): Promise<Outcome> {
   const stdout = new Collector();

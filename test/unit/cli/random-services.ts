@@ -1,5 +1,5 @@
 import { type Match, type Operation, ServiceKey, Verb } from '../../../dpvsd/generated/control.js';
-import type { Random } from './harness.js';
+import type { Random } from '../random.js';
 
 const schedulers = 'rr wrr lc wlc sed nq sh dh mh conhash fo ovf'.split(' ');
 

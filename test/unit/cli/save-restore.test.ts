@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { splitWords } from '../../../cli/ipvsadm/restore.js';
 import { FakeDpvsd } from '../dpvsd/fake-dpvsd.js';
 import { FakeTables } from '../dpvsd/fake-tables.js';
-import { Random, runIpvsadm } from './harness.js';
+import { Random } from '../random.js';
+import { runIpvsadm } from './harness.js';
 import { randomOperations } from './random-services.js';
 
 /** Everything that matters of the services, in an order that does not depend on that of their creation. */

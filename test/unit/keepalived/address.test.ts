@@ -2,16 +2,16 @@ import { deepEqual, equal } from 'node:assert/strict';
 import { isIPv4 } from 'node:net';
 import { Address6 } from 'ip-address';
 import { fromNumber, normalAddress, readPrefix, toNumber } from '../../../keepalived/grammar/address.js';
-import { Random } from './random-configuration.js';
+import { Random } from '../random.js';
 
 describe('addresses', () => {
   it('IPv6 in the form of RFC 5952, as the package ip-address has it', () => {
     const random = new Random(3);
     for (let round = 0; round < 2000; round++) {
       // Groups with many zeros, so that runs of all lengths and places occur.
-      const groups = Array.from({ length: 8 }, () => (random.chance(0.6) ? 0 : random.int(0, 65535)));
+      const groups = Array.from({ length: 8 }, () => (random.chance(0.6) ? 0 : random.within(0, 65535)));
       const text = groups
-        .map((group) => group.toString(16).toUpperCase().padStart(random.int(1, 4), '0'))
+        .map((group) => group.toString(16).toUpperCase().padStart(random.within(1, 4), '0'))
         .join(':');
       const known = new Address6(text);
       equal(normalAddress(text), known.correctForm(), text);

@@ -2,7 +2,8 @@ import { deepEqual, equal } from 'node:assert/strict';
 import { format } from '../../../keepalived/grammar/diagnostics.js';
 import { type ParseOptions, parse } from '../../../keepalived/parse.js';
 import { writeModel } from '../../../keepalived/write.js';
-import { Random, randomConfiguration, Samples } from './random-configuration.js';
+import { Random } from '../random.js';
+import { randomConfiguration, Samples } from './random-configuration.js';
 
 const surroundings: ParseOptions = {
   hostname: 'node.example.net',

@@ -1,7 +1,8 @@
 import { equal } from 'node:assert/strict';
 import { parse } from '../../../keepalived/parse.js';
 import { writeModel } from '../../../keepalived/write.js';
-import { Random, randomConfiguration, Samples } from './random-configuration.js';
+import { Random } from '../random.js';
+import { randomConfiguration, Samples } from './random-configuration.js';
 
 /** Pieces that mean something to one of the layers. */
 const pieces = [
@@ -47,9 +48,9 @@ describe('damaged configurations', function () {
     for (let seed = 1; seed <= 300; seed++) {
       const random = new Random(seed);
       let text = randomConfiguration(new Samples(random), { density: 0.25 });
-      for (let count = random.int(1, 30); count > 0; count--) {
-        const at = random.int(0, text.length);
-        const cut = random.chance(0.5) ? random.int(0, 40) : 0;
+      for (let count = random.within(1, 30); count > 0; count--) {
+        const at = random.within(0, text.length);
+        const cut = random.chance(0.5) ? random.within(0, 40) : 0;
         text = text.slice(0, at) + (random.chance(0.7) ? random.pick(pieces) : '') + text.slice(at + cut);
       }
       const damaged = parse('/damaged.conf', { ...surroundings, text });

@@ -9,7 +9,8 @@ import { format } from '../../../keepalived/grammar/diagnostics.js';
 import type { Keyword } from '../../../keepalived/grammar/keyword.js';
 import { parse } from '../../../keepalived/parse.js';
 import { skipBecause } from '../../runner/skip.js';
-import { Random, randomConfiguration, Samples } from './random-configuration.js';
+import { Random } from '../random.js';
+import { randomConfiguration, Samples } from './random-configuration.js';
 
 /*
  * Debian's keepalived as oracle: `keepalived -t` and our reading of the same file must come to the same exit code. Both see the same

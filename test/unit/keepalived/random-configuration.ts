@@ -1,36 +1,6 @@
 import { root } from '../../../keepalived/blocks/root.js';
 import type { Keyword, Table } from '../../../keepalived/grammar/keyword.js';
-
-/** A small generator of numbers with a seed, so that a failure can be had again. */
-export class Random {
-  #state: number;
-
-  constructor(seed: number) {
-    this.#state = seed >>> 0 || 1;
-  }
-
-  /** 0 <= x < 1 (mulberry32). */
-  next(): number {
-    this.#state = (this.#state + 0x6d2b79f5) >>> 0;
-    let t = this.#state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  }
-
-  /** An integer of the range, both ends included. */
-  int(min: number, max: number): number {
-    return min + Math.floor(this.next() * (max - min + 1));
-  }
-
-  pick<T>(from: readonly T[]): T {
-    return from[this.int(0, from.length - 1)] as T;
-  }
-
-  chance(probability: number): boolean {
-    return this.next() < probability;
-  }
-}
+import type { Random } from '../random.js';
 
 const names = [
   'alpha',
@@ -65,15 +35,15 @@ export class Samples {
 
   ip(family: 4 | 6 = this.random.chance(0.5) ? 4 : 6): string {
     const { random } = this;
-    if (family === 4) return `10.${random.int(0, 255)}.${random.int(0, 255)}.${random.int(1, 254)}`;
-    return `2001:db8:${random.int(0, 65535).toString(16)}::${random.int(1, 65535).toString(16)}`;
+    if (family === 4) return `10.${random.within(0, 255)}.${random.within(0, 255)}.${random.within(1, 254)}`;
+    return `2001:db8:${random.within(0, 65535).toString(16)}::${random.within(1, 65535).toString(16)}`;
   }
 
   seconds(min = 0, max = 100): string {
     const { random } = this;
-    if (random.chance(0.5)) return String(random.int(Math.ceil(min), max));
+    if (random.chance(0.5)) return String(random.within(Math.ceil(min), max));
     const value = min + random.next() * (max - min);
-    return value.toFixed(random.int(1, this.plain ? 3 : 6));
+    return value.toFixed(random.within(1, this.plain ? 3 : 6));
   }
 
   script(owner: boolean): string {
@@ -101,16 +71,16 @@ export class Samples {
 
   range(): string {
     const { random } = this;
-    if (random.chance(0.3)) return `2001:db8::${random.int(1, 9)}-${random.int(10, 99)}`;
+    if (random.chance(0.3)) return `2001:db8::${random.within(1, 9)}-${random.within(10, 99)}`;
     return random.chance(0.5)
-      ? `10.1.${random.int(0, 255)}.${random.int(1, 100)}-${random.int(101, 254)}`
+      ? `10.1.${random.within(0, 255)}.${random.within(1, 100)}-${random.within(101, 254)}`
       : this.ip(4);
   }
 
   weight(limit: number): string {
     const { random } = this;
     const sense = random.chance(0.3) ? ' reverse' : '';
-    return `${random.int(-limit, limit)}${sense}`;
+    return `${random.within(-limit, limit)}${sense}`;
   }
 
   track(limit = 253): string {
@@ -149,7 +119,7 @@ export class Samples {
   }
 
   rule(): string {
-    const preference = this.random.int(100, 30000);
+    const preference = this.random.within(100, 30000);
     return this.random.pick([
       `from 10.1.0.0/16 table 100 preference ${preference}`,
       `from 10.1.0.0/16 to 10.2.0.0/16 iif eth0 fwmark 7/0xff lookup 5 order ${preference} suppress_prefixlength 0`,
@@ -176,7 +146,7 @@ export class Samples {
         return random.pick(['root', 'root root']);
       case 'key':
         return keyword.args.startsWith('1..255')
-          ? `${random.int(1, 255)} hex:${'5a'.repeat(random.int(32, 64))}`
+          ? `${random.within(1, 255)} hex:${'5a'.repeat(random.within(32, 64))}`
           : '"/etc/ssl/key.pem"';
       case 'digest':
         return '0123456789abcdef0123456789abcdef';
@@ -186,7 +156,7 @@ export class Samples {
       case 'iproute_etc_dir':
         return '/etc/iproute2';
       case 'debug':
-        return String(random.int(0, 4));
+        return String(random.within(0, 4));
       case 'regex':
         return random.pick(['"^HTTP.*200"', '"a\\"b"', "'single quoted'", '"\\\\d+ {2} \\$x"']);
       case 'regex_options':
@@ -213,7 +183,7 @@ export class Samples {
       case 'protocol':
         return random.pick(this.plain ? ['TCP', 'UDP', 'SCTP'] : ['TCP', 'udp', 'SCTP', 'ICMP', 'ICMPV6']);
       case 'advert_int':
-        return String(random.int(1, 30));
+        return String(random.within(1, 30));
       case 'mcast_dst_ip':
         return '224.0.0.99';
     }
@@ -233,7 +203,7 @@ export class Samples {
       case 'SECONDS':
         return keyword.name === 'misc_timeout' ||
           /^(vrrp_)?garp_|child_wait|smtp_connect|vrrp_garp/.test(keyword.name)
-          ? String(random.int(0, 50))
+          ? String(random.within(0, 50))
           : this.seconds(0.01);
       case 'SCRIPT [user [group]]':
       case '[SCRIPT [user [group]]]':
@@ -243,7 +213,7 @@ export class Samples {
       case 'HOST [PORT=25]':
         return random.pick(['127.0.0.1', 'mail.example.net 2525', '::1 25']);
       case 'N':
-        return String(random.int(0, 20));
+        return String(random.within(0, 20));
       case 'CPU ...':
         return '0 1';
       case 'PATH [user [group]]':
@@ -271,7 +241,7 @@ export class Samples {
       case '[SECONDS=360]':
         return random.pick(['', '50']);
       case 'IP [PORT]':
-        return `${this.ip(4)} ${random.int(1, 65535)}`;
+        return `${this.ip(4)} ${random.within(1, 65535)}`;
       case 'HEX|TEXT':
         return random.pick(['0102ff', '"hello world"', 'plain', '01 02 ff']);
       case '[HEX|TEXT]':
@@ -311,13 +281,13 @@ export class Samples {
       return this.weight(Math.min(limit, 253));
     }
     const least = /^N >= (\d+)$/.exec(keyword.args);
-    if (least) return String(random.int(Number(least[1]), Number(least[1]) + 100));
+    if (least) return String(random.within(Number(least[1]), Number(least[1]) + 100));
     const range = /^(-?[\d.]+)\.\.(-?[\d.]+)( m?s)?$/.exec(keyword.args);
     if (range) {
       const low = Number(range[1]);
       const high = Math.min(Number(range[2]), low + 200);
       if (range[3] === ' s' && !/timeout|window/.test(keyword.name)) return this.seconds(low, high);
-      return String(random.int(low, high));
+      return String(random.within(low, high));
     }
     if (/^[\w.]+(\|[\w.-]+)+$/.test(keyword.args)) return random.pick(keyword.args.split('|'));
     return undefined;
@@ -341,23 +311,23 @@ export class Samples {
       case 'unicast_peer':
         return `${this.ip(family)}${this.plain ? '' : random.pick(['', ' min_ttl 3', ' min_ttl 1 max_ttl 250'])}`;
       case 'track_interface':
-        return `eth${random.int(0, 3)}${this.track()}`;
+        return `eth${random.within(0, 3)}${this.track()}`;
       case 'track_script':
-        return `script_${random.int(0, 2)}${this.track()}`;
+        return `script_${random.within(0, 2)}${this.track()}`;
       case 'track_file':
-        return `file_${random.int(0, 2)}${this.track()}`;
+        return `file_${random.within(0, 2)}${this.track()}`;
       case 'track_process':
-        return `process_${random.int(0, 2)}${this.track()}`;
+        return `process_${random.within(0, 2)}${this.track()}`;
       case 'track_bfd':
-        return `bfd_${random.int(0, 2)}${this.track()}`;
+        return `bfd_${random.within(0, 2)}${this.track()}`;
       case 'group':
-        return `instance_${random.int(0, 3)}`;
+        return `instance_${random.within(0, 3)}`;
       case 'interfaces':
-        return `eth${random.int(0, 3)}`;
+        return `eth${random.within(0, 3)}`;
       case 'linkbeat_interfaces':
-        return `eth${random.int(0, 3)}${random.pick(['', ' MII', ' ETHTOOL'])}`;
+        return `eth${random.within(0, 3)}${random.pick(['', ' MII', ' ETHTOOL'])}`;
       case 'interface_up_down_delays':
-        return `eth${random.int(0, 3)} 1.5${random.pick(['', ' 2'])}`;
+        return `eth${random.within(0, 3)} 1.5${random.pick(['', ' 2'])}`;
       case 'notification_email':
         return random.pick(['root@localhost', '"Operator <op@example.net>"']);
       case 'virtual_server_group':
@@ -384,12 +354,12 @@ const heads: Record<string, (samples: Samples, index: number) => string> = {
   tunnel_entry: (_samples, index) => `tun${index}`,
   virtual_server: (samples, index) =>
     samples.random.pick([
-      `${samples.ip(4)} ${samples.random.int(1, 65535)}`,
+      `${samples.ip(4)} ${samples.random.within(1, 65535)}`,
       `fwmark ${index + 1}`,
       'group servers',
       ...(samples.plain ? [] : [`match snat_${index}`]),
     ]),
-  real_server: (samples) => `${samples.ip(4)} ${samples.random.int(1, 65535)}`,
+  real_server: (samples) => `${samples.ip(4)} ${samples.random.within(1, 65535)}`,
 };
 
 /** How many of a block there are at most. */
@@ -425,8 +395,8 @@ const essential: Record<string, readonly string[]> = {
 
 /** Arguments inside blocks that must fit what stands elsewhere. */
 const fixed: Record<string, (samples: Samples) => string> = {
-  'FILE_CHECK/track_file': (samples) => `file_${samples.random.int(0, 2)}`,
-  'BFD_CHECK/name': (samples) => `bfd_${samples.random.int(0, 2)}`,
+  'FILE_CHECK/track_file': (samples) => `file_${samples.random.within(0, 2)}`,
+  'BFD_CHECK/name': (samples) => `bfd_${samples.random.within(0, 2)}`,
   'url/path': () => '/index.html',
 };
 
@@ -458,7 +428,7 @@ export function randomConfiguration(samples: Samples, options: RandomOptions): s
         allow_address_group: ' allow_group',
       };
       lines.push(`${pad}${keyword.name}${listNames[keyword.name] ?? ''} {`);
-      for (let count = random.int(1, 3); count > 0; count--)
+      for (let count = random.within(1, 3); count > 0; count--)
         lines.push(`${pad}  ${samples.entry(keyword, family)}`);
       lines.push(`${pad}}`);
       return;
@@ -479,7 +449,7 @@ export function randomConfiguration(samples: Samples, options: RandomOptions): s
     ];
     for (const keyword of chosen) {
       const most = keyword.kind === 'block' ? (several[keyword.name] ?? 1) : 1;
-      for (let index = 0, count = random.int(1, most); index < count; index++) {
+      for (let index = 0, count = random.within(1, most); index < count; index++) {
         write(keyword, path, depth, family, index);
       }
     }
@@ -524,7 +494,7 @@ export function randomConfiguration(samples: Samples, options: RandomOptions): s
     if (!allowed(keyword, '')) continue;
     if (!referred.includes(name) && !random.chance(Math.max(0.5, options.density))) continue;
     const most = keyword.kind === 'block' ? (several[name] ?? 1) : 1;
-    const count = referred.includes(name) ? most : random.int(1, most);
+    const count = referred.includes(name) ? most : random.within(1, most);
     for (let index = 0; index < count; index++) write(keyword, '', 0, 4, index);
   }
   return `${lines.join('\n')}\n`;

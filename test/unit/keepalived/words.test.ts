@@ -2,7 +2,7 @@ import { deepEqual, equal } from 'node:assert/strict';
 import { command as readCommand } from '../../../keepalived/grammar/shapes.js';
 import { splitQuoted, splitWords } from '../../../keepalived/grammar/words.js';
 import { command } from '../../../keepalived/write/text.js';
-import { Random } from './random-configuration.js';
+import { Random } from '../random.js';
 
 describe('the two ways to split a line', () => {
   it('standard: double quotes only, no escapes', () => {
@@ -45,8 +45,10 @@ describe('the two ways to split a line', () => {
     for (let round = 0; round < 500; round++) {
       const argv = [
         '/bin/prog',
-        ...Array.from({ length: random.int(0, 4) }, () =>
-          Array.from({ length: random.int(0, 6) }, () => String.fromCharCode(random.int(1, 255))).join(''),
+        ...Array.from({ length: random.within(0, 4) }, () =>
+          Array.from({ length: random.within(0, 6) }, () => String.fromCharCode(random.within(1, 255))).join(
+            '',
+          ),
         ),
       ];
       const pieces = splitQuoted(command({ argv, user: 'u', group: 'g' }), 'keep').words;
