@@ -22,6 +22,7 @@ struct mbuf_note {
 	uint16_t flags; /* enum packet_flag to begin with */
 	uint16_t mtu; /* of PACKET_OVERSIZE: longest piece */
 	uint8_t family;
+	uint8_t origin; /* as in struct packet */
 	bool held; /* was counted as `held`: the master counts its end */
 };
 

@@ -242,6 +242,7 @@ static void hand_over(struct worker *worker, struct packet *p)
 	struct mbuf_note *note = mbuf_note(m);
 
 	note->tried = p->tried;
+	note->origin = p->origin;
 	note->flags = p->flags & (PACKET_L2_BROADCAST | PACKET_REASSEMBLED);
 	if (rte_ring_mp_enqueue(worker->all[p->owner].handover, m) == 0) {
 		worker->view->counters.handed_over++;
@@ -454,6 +455,7 @@ static unsigned int take_over(struct worker *worker)
 
 		packet_from_mbuf(worker, &packets[i], mbufs[i], mbufs[i]->port);
 		packets[i].tried = note->tried;
+		packets[i].origin = note->origin;
 		packets[i].flags |= note->flags | PACKET_HANDED_OVER;
 	}
 	worker->view->counters.taken_over += count;

@@ -57,7 +57,8 @@ struct packet {
 	uint8_t owner; /* worker, of VERDICT_HANDOVER */
 	uint16_t flags; /* enum packet_flag */
 	uint16_t mtu; /* of PACKET_OVERSIZE: longest piece that the path takes */
-	uint64_t tried; /* workers that have seen it already, a bit each */
+	uint64_t tried; /* workers that have seen it already, a bit each; 0: it has just come in */
+	uint8_t origin; /* the first of them */
 	uint32_t hash; /* of key */
 	uint32_t found; /* connection << 1 | direction, CONN_NONE: no such connection */
 	const struct adjacency *adjacency; /* of VERDICT_FORWARD */

@@ -33,6 +33,8 @@ void pipeline_run(const struct director *director, struct worker_view *view, str
 		p->hash = 0;
 		p->found = CONN_NONE;
 		p->owner = NOT_CHOSEN;
+		if (likely(p->tried == 0))
+			p->origin = (uint8_t)view->number;
 		p->tried |= 1ull << view->number;
 		if (unlikely(p->verdict != VERDICT_NONE))
 			continue;

@@ -98,6 +98,8 @@ struct service {
 	uint32_t connection_timeout; /* seconds, 0: the protocol's */
 	uint32_t persistence; /* seconds, 0: none */
 	uint8_t persistence_prefix; /* over client addresses */
+	uint32_t fragmented; /* set by any worker when a packet of it has come in pieces: RSS may have put
+				such packets, and the others of their flows, at different workers. Relaxed */
 	struct schedule *schedule;
 	struct local_set *locals; /* NULL: none */
 	struct client_list *deny; /* NULL: empty */

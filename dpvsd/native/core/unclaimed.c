@@ -26,17 +26,36 @@ static bool pass_round(const struct director *director, const struct worker_view
 	return false;
 }
 
+/* A packet of a service that no NIC or hash sends to one worker: those of a flow may come in at several. It
+ * goes round, and ends where it began, since there the next ones of its kind will come in. */
+static bool search_round(const struct director *director, const struct worker_view *view, struct packet *p)
+{
+	if (pass_round(director, view, p, -1))
+		return true;
+	if (view->number == p->origin)
+		return false;
+	p->verdict = VERDICT_HANDOVER;
+	p->owner = p->origin;
+	return true;
+}
+
 /* Another worker may have the connection of a packet that is of none here, or is the one to open it. */
 static bool belongs_elsewhere(const struct director *director, const struct worker_view *view,
-			      const struct service *service, struct packet *p)
+			      struct service *service, struct packet *p)
 {
 	bool begins = p->protocol == IPPROTO_TCP && (p->l3[p->l4 + 13] & TCP_FLAG_SYN);
 	bool searched = (service->flags & SERVICE_RESTEERED) && !begins;
 	int prefix = steer_prefix(service);
 	uint8_t owner;
 
-	if (prefix < 0)
-		return (searched || (p->flags & PACKET_REASSEMBLED)) && pass_round(director, view, p, -1);
+	if (prefix < 0) {
+		if (unlikely(p->flags & PACKET_REASSEMBLED) &&
+		    !__atomic_load_n(&service->fragmented, __ATOMIC_RELAXED))
+			__atomic_store_n(&service->fragmented, 1, __ATOMIC_RELAXED);
+		searched |= p->protocol != IPPROTO_TCP &&
+			    __atomic_load_n(&service->fragmented, __ATOMIC_RELAXED);
+		return (searched || (p->flags & PACKET_REASSEMBLED)) && search_round(director, view, p);
+	}
 	owner = steer_client(&director->steering, (enum family)p->family, &p->key.source, p->key.source_port,
 			     (unsigned int)prefix);
 	return (searched && pass_round(director, view, p, owner)) || hand_over(p, owner);

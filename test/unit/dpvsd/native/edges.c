@@ -226,6 +226,47 @@ static void connections_outlive_persistence(void)
 	}
 }
 
+/* Datagrams of one flow come whole at one worker and in pieces at another: all of them get to one server, and
+ * those that come where the connection is need no detour. */
+static void flows_of_whole_and_cut_datagrams(void)
+{
+	for (unsigned int workers = 2; workers <= 5; workers++) {
+		for (unsigned int cut_first = 0; cut_first < 2; cut_first++) {
+			set_up(workers, FORWARD_FULLNAT, IPPROTO_UDP, 0, 0);
+			for (unsigned int i = 0; i < 60 && !check_failed; i++) {
+				unsigned int whole = (unsigned int)(check_random() % workers);
+				unsigned int cut = (unsigned int)(check_random() % workers);
+				uint32_t server = 0;
+				unsigned int opened = 0;
+
+				for (unsigned int k = 0; k < 4; k++) {
+					bool in_pieces = k % 2 != cut_first;
+					struct sample s, reply;
+
+					from_client(&s, "10.1.0.1", (uint16_t)(3000 + i), 0);
+					s.p.flags = in_pieces ? PACKET_REASSEMBLED : 0;
+					pass_with(&s, in_pieces ? cut : whole,
+						  in_pieces ? PACKET_REASSEMBLED : 0);
+					CHECK_EQ(s.p.verdict, VERDICT_FORWARD);
+					if (k == 0) {
+						server = ip_of(&s)->dst_addr;
+						opened = s.last;
+						CHECK_EQ(opened, in_pieces ? cut : whole);
+					}
+					CHECK_EQ(ip_of(&s)->dst_addr, server);
+					CHECK_EQ(s.last, opened);
+					if (k != 0 && opened == (in_pieces ? cut : whole))
+						CHECK_EQ(s.steps, 1);
+					answer(&reply, &s, 0);
+					pass(&reply, (unsigned int)(check_random() % workers));
+					CHECK_EQ(reply.p.verdict, VERDICT_FORWARD);
+				}
+			}
+			tear_down();
+		}
+	}
+}
+
 /* Clients of one network share a server, under every netmask; those of others need not. */
 static void persistence_by_network(void)
 {
@@ -415,6 +456,7 @@ int main(void)
 	RUN(one_packet_direct_keeps_nothing);
 	RUN(persistence_belongs_to_the_service);
 	RUN(connections_outlive_persistence);
+	RUN(flows_of_whole_and_cut_datagrams);
 	RUN(persistence_by_network);
 	RUN(each_state_has_its_timeout);
 	RUN(a_full_server_waits_for_its_lower_threshold);

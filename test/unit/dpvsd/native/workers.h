@@ -283,9 +283,10 @@ static inline void answer(struct sample *s, const struct sample *to, uint8_t tcp
 	     ip_from_v4(ip->src_addr), rte_be_to_cpu_16(tcp->src_port), ip->next_proto_id, tcp_flags, 10);
 }
 
-/* Goes in at one worker, and follows hand-overs to the end. */
-static inline void pass(struct sample *s, unsigned int worker)
+/* Goes in at one worker, and follows hand-overs to the end; `flags` of the packet stay with it on the way. */
+static inline void pass_with(struct sample *s, unsigned int worker, uint16_t flags)
 {
+	s->p.tried = 0;
 	for (s->steps = 1; s->steps <= 8; s->steps++) {
 		s->p.verdict = VERDICT_NONE;
 		pipeline_run(&director, &views[worker], &s->p, 1, &output);
@@ -294,10 +295,15 @@ static inline void pass(struct sample *s, unsigned int worker)
 			return;
 		CHECK(s->p.owner != worker);
 		worker = s->p.owner;
-		s->p.flags = PACKET_HANDED_OVER;
+		s->p.flags = PACKET_HANDED_OVER | flags;
 		s->p.family = FAMILY_IPV4;
 	}
 	CHECK(!"ends somewhere");
+}
+
+static inline void pass(struct sample *s, unsigned int worker)
+{
+	pass_with(s, worker, 0);
 }
 
 static inline bool checksums_right(struct sample *s)
