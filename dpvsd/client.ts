@@ -1,5 +1,5 @@
 import { connect, type Socket } from 'node:net';
-import { BinaryWriter } from '@bufbuild/protobuf/wire';
+import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
 import { frame, MAX_MESSAGE, Unframer } from './framing.js';
 import {
   type Applied,
@@ -75,7 +75,8 @@ export type RowOf<Kind extends RowKind> = Extract<KnownRow, { $case: Kind }>['va
  * before the first is sent.
  */
 export class EncodedBatch {
-  readonly #writer = new BinaryWriter();
+  #bytes = Buffer.allocUnsafe(4096);
+  #length = 0;
   #count = 0;
 
   get count(): number {
@@ -83,16 +84,35 @@ export class EncodedBatch {
   }
 
   add(operation: Operation): void {
+    const bytes = Operation.encode(operation).finish();
+    this.addEncoded(bytes, bytes.length);
+  }
+
+  /** Adds an Operation that is encoded already: the first `length` bytes of these, which are copied. */
+  addEncoded(operation: Uint8Array, length: number): void {
+    const most = this.#length + 6 + length;
+    if (most > this.#bytes.length) {
+      const larger = Buffer.allocUnsafe(2 * most);
+      this.#bytes.copy(larger, 0, 0, this.#length);
+      this.#bytes = larger;
+    }
+    const bytes = this.#bytes;
+    let at = this.#length;
     // Field 1 of Batch: operations.
-    Operation.encode(operation, this.#writer.uint32(10).fork()).join();
+    bytes[at++] = 10;
+    let rest = length;
+    for (; rest > 127; rest >>>= 7) bytes[at++] = (rest & 127) | 128;
+    bytes[at++] = rest;
+    for (let i = 0; i < length; i++) bytes[at++] = operation[i]!;
+    this.#length = at;
     this.#count++;
   }
 
-  /** The message Batch. A batch is finished once, by the apply that sends it. */
+  /** The message Batch. */
   finish(dryRun: boolean): Uint8Array {
+    const batch = this.#bytes.subarray(0, this.#length);
     // Field 2 of Batch: dry_run.
-    if (dryRun) this.#writer.uint32(16).bool(true);
-    return this.#writer.finish();
+    return dryRun ? Buffer.concat([batch, Buffer.of(16, 1)]) : batch;
   }
 }
 
@@ -107,6 +127,8 @@ export interface TableRow {
 interface Pending {
   id: number;
   rows?: (rows: Rows) => void;
+  /** Takes the bytes of Rows instead. */
+  encodedRows?: (rows: Uint8Array) => void;
   done: (reply: NonNullable<Reply['body']>) => void;
   fail: (error: DpvsdError) => void;
 }
@@ -272,7 +294,27 @@ export class DpvsdClient {
    * Rows of kinds that this program does not know are left out.
    */
   async *get(table: Table, filter: GetFilter = {}): AsyncGenerator<TableRow, void, undefined> {
-    const queue: Rows[] = [];
+    for await (const { rows } of this.#pieces(table, filter, (take: (rows: Rows) => void) => ({
+      rows: take,
+    }))) {
+      for (const row of rows) {
+        if (row.row) yield row as TableRow;
+      }
+    }
+  }
+
+  /** Like `get`, but yields the bytes of messages Rows: for tables so long that it matters what is made of each row. */
+  getEncoded(table: Table, filter: GetFilter = {}): AsyncGenerator<Uint8Array, void, undefined> {
+    return this.#pieces(table, filter, (take: (rows: Uint8Array) => void) => ({ encodedRows: take }));
+  }
+
+  /** The answers to a Get. @param handler makes the handler of Pending that passes answers on */
+  async *#pieces<Piece>(
+    table: Table,
+    filter: GetFilter,
+    handler: (take: (piece: Piece) => void) => Pick<Pending, 'rows' | 'encodedRows'>,
+  ): AsyncGenerator<Piece, void, undefined> {
+    const queue: Piece[] = [];
     let finished = false;
     let failure: DpvsdError | undefined;
     let abandoned = false;
@@ -280,12 +322,12 @@ export class DpvsdClient {
     const id = this.#nextId++;
     const value = Get.fromPartial({ ...filter, table } as object);
     this.#send(id, Request.encode({ id, body: { $case: 'get', value } }).finish(), {
-      rows: (rows) => {
+      ...handler((piece) => {
         if (abandoned) return;
-        queue.push(rows);
+        queue.push(piece);
         if (queue.length >= ROWS_AHEAD && this.#pending.length === 1) this.#pause();
         wake();
-      },
+      }),
       done: (body) => {
         if (body.$case !== 'done') failure = this.#fail(foreign(this.#path));
         finished = true;
@@ -298,12 +340,10 @@ export class DpvsdClient {
     });
     try {
       for (;;) {
-        const rows = queue.shift();
-        if (rows) {
+        const piece = queue.shift();
+        if (piece) {
           if (queue.length <= ROWS_AHEAD / 2) this.#resume();
-          for (const row of rows.rows) {
-            if (row.row) yield row as TableRow;
-          }
+          yield piece;
         } else if (failure) throw failure;
         else if (finished) return;
         else {
@@ -391,6 +431,12 @@ export class DpvsdClient {
       try {
         const message = this.#unframer.next();
         if (!message) return;
+        const head = this.#pending[0];
+        const rows = head?.encodedRows && rowsOf(message, head.id);
+        if (rows) {
+          head.encodedRows?.(rows);
+          continue;
+        }
         reply = Reply.decode(message);
       } catch (error) {
         this.#fail(foreign(this.#path, error));
@@ -440,6 +486,15 @@ export class DpvsdClient {
     for (const pending of this.#pending.splice(0)) pending.fail(this.#failure);
     this.#settleClosed(this.#ended ? undefined : this.#failure);
   }
+}
+
+/** The bytes of Rows in a Reply to this request, or undefined when the reply is another. */
+function rowsOf(reply: Uint8Array, id: number): Uint8Array | undefined {
+  const reader = new BinaryReader(reply);
+  // Fields 1 and 4 of Reply: id, rows.
+  if (reader.uint32() !== 8 || Number(reader.uint64()) !== id || reader.uint32() !== 34) return undefined;
+  const rows = reader.bytes();
+  return reader.pos === reply.length ? rows : undefined;
 }
 
 function fromWire(

@@ -2,6 +2,7 @@ import { type DpvsdClient, DpvsdError, EncodedBatch } from '../../dpvsd/client.j
 import { UsageError } from '../usage.js';
 import { Operations } from './changes.js';
 import { type Change, parseCommandLine } from './command.js';
+import { ServerLineReader } from './server-line.js';
 
 /** Operations per batch: about half a megabyte on the wire, some milliseconds of the master's time. */
 const BATCH = 10_000;
@@ -53,19 +54,20 @@ export function splitWords(line: string): string[] {
   return words;
 }
 
-/** The lines of a stream of text. */
-async function* linesOf(input: AsyncIterable<string | Buffer>): AsyncGenerator<string[]> {
-  const decoder = new TextDecoder();
-  let rest = '';
+/** Pieces of a stream that consist of whole lines, each of which ends with a newline. */
+async function* wholeLines(input: AsyncIterable<string | Buffer>): AsyncGenerator<Buffer> {
+  let rest: Buffer = Buffer.alloc(0);
   for await (const chunk of input) {
-    const lines = (
-      rest + (typeof chunk === 'string' ? chunk : decoder.decode(chunk, { stream: true }))
-    ).split('\n');
-    rest = lines.pop() ?? '';
-    yield lines;
+    const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
+    const piece = rest.length > 0 ? Buffer.concat([rest, bytes]) : bytes;
+    const end = piece.lastIndexOf(NEWLINE) + 1;
+    if (end > 0) yield piece.subarray(0, end);
+    rest = piece.subarray(end);
   }
-  if (rest !== '') yield [rest];
+  if (rest.length > 0) yield Buffer.concat([rest, Buffer.of(NEWLINE)]);
 }
+
+const NEWLINE = 10;
 
 /** Operations that are in force together, with the lines that they came from. */
 interface Step {
@@ -83,23 +85,37 @@ interface Plan {
 /** Reads every line before anything is sent, so that a mistyped line changes nothing. @throws RestoreError */
 async function readPlan(input: AsyncIterable<string | Buffer>): Promise<Plan> {
   const plan: Plan = { steps: [], rest: [] };
+  const servers = new ServerLineReader();
   let step: Step = { batch: new EncodedBatch(), lines: [] };
   let line = 0;
-  for await (const texts of linesOf(input)) {
-    for (const text of texts) {
+  const nextStep = () => {
+    if (step.batch.count > 0) plan.steps.push(step);
+    step = { batch: new EncodedBatch(), lines: [] };
+  };
+  for await (const piece of wholeLines(input)) {
+    for (let at = 0; at < piece.length; ) {
       line++;
-      const change = changeAt(line, text);
-      if (!change) continue;
-      if (plan.rest.length > 0 || change.kind !== 'operation') {
-        plan.rest.push({ line, change });
-        continue;
+      const next = plan.rest.length > 0 ? -1 : servers.read(piece, at, step.batch);
+      if (next >= 0) {
+        at = next;
+        step.lines.push(line);
+      } else {
+        const end = piece.indexOf(NEWLINE, at);
+        const text = piece.toString('utf8', at, end);
+        const change = changeAt(line, line === 1 ? text.replace(/^\ufeff/, '') : text);
+        at = end + 1;
+        if (!change) continue;
+        if (plan.rest.length > 0 || change.kind !== 'operation') {
+          plan.rest.push({ line, change });
+          continue;
+        }
+        step.batch.add(change.operation);
+        step.lines.push(line);
       }
-      if (step.batch.count === 0) plan.steps.push(step);
-      step.batch.add(change.operation);
-      step.lines.push(line);
-      if (step.batch.count === BATCH) step = { batch: new EncodedBatch(), lines: [] };
+      if (step.batch.count === BATCH) nextStep();
     }
   }
+  nextStep();
   return plan;
 }
 

@@ -28,7 +28,7 @@ import { type NamedEndpoint, type Names, numericNames } from './names.js';
 import { RestoreError, restore } from './restore.js';
 import { saveLines } from './save.js';
 import { serviceWords } from './service.js';
-import { readVirtualServers, type VirtualServer } from './table.js';
+import { readToSave, readVirtualServers, type VirtualServer } from './table.js';
 import { usage } from './usage-text.js';
 import { noteOn } from './without-effect.js';
 
@@ -197,12 +197,15 @@ class Run {
   }
 
   async #save(): Promise<void> {
-    const found = await readVirtualServers(this.client, { locals: true, entries: true, sort: true });
     if (this.json) {
+      const found = await readVirtualServers(this.client, { locals: true, entries: true, sort: true });
       this.output.json(found.map((each) => virtualServerJson(each, false)));
       return;
     }
-    for (const each of found) for (const line of saveLines(each)) await this.#line(line);
+    for (const each of await readToSave(this.client)) {
+      for (const line of saveLines(each)) this.output.line(line);
+      if (this.output.full) await this.output.flush();
+    }
   }
 
   async #list({ view, service, options }: Command & { kind: 'list' }): Promise<void> {

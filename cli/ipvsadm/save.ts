@@ -13,8 +13,31 @@ import { addressText, endpointText } from '../address.js';
 import { serviceWords } from './service.js';
 import type { VirtualServer } from './table.js';
 
+/** A real server as `-S` writes it. */
+export interface SavedServer {
+  /** ` -r 192.168.200.2:8080 -b -w 100` */
+  switches: string;
+  /** For the order of lines: address and port of IPv4 as one number, Infinity for IPv6. */
+  ipv4: number;
+  /** The server, when it is IPv6. */
+  ipv6?: Server;
+}
+
+export function savedServer(server: Server): SavedServer {
+  const { address, port } = server;
+  const switches = serverSwitches(server);
+  if (address.length !== 4) return { switches, ipv4: Infinity, ipv6: server };
+  return { switches, ipv4: Buffer.from(address).readUInt32BE() * 65536 + port };
+}
+
 /** The command lines that make a virtual server again, with everything that belongs to it. */
-export function* saveLines({ key, service, servers, locals, entries }: VirtualServer): Generator<string> {
+export function* saveLines({
+  key,
+  service,
+  servers,
+  locals,
+  entries,
+}: VirtualServer<SavedServer>): Generator<string> {
   const name = serviceWords(key);
   yield `-A ${name}${serviceSwitches(service)}`;
   for (const { local } of locals) {
@@ -24,7 +47,7 @@ export function* saveLines({ key, service, servers, locals, entries }: VirtualSe
     const switches = entry.kind === ListKind.LIST_ALLOW ? ['-O', '-2'] : ['-U', '-k'];
     yield `${switches[0]} ${name} ${switches[1]} ${listSubjectText(entry)}`;
   }
-  for (const { server } of servers) if (server) yield `-a ${name}${serverSwitches(server)}`;
+  for (const { switches } of servers) yield `-a ${name}${switches}`;
 }
 
 /** `10.0.0.1`, `10.0.0.0/8`, `ipset:NAME`; in the contract, prefix length 0 is the whole address, of 0.0.0.0 everybody. */
@@ -89,7 +112,8 @@ function serviceSwitches(service: Service): string {
   return words.join(' ');
 }
 
-const forwardSwitches: Record<Forward, string> = {
+/** How a way to forward is written. */
+export const forwardSwitches: Record<Forward, string> = {
   [Forward.FORWARD_FULLNAT]: '-b',
   [Forward.FORWARD_NAT]: '-m',
   [Forward.FORWARD_DR]: '-g',
