@@ -5,6 +5,7 @@ import { checkSubject, failureLines, mailDetail, successLine } from './check-tex
 import { advance, type CheckerPolicy, type CheckerState, initialState } from './checker-machine.js';
 import type { Runtime, Subscription } from './engine.js';
 import { Lateness } from './lateness.js';
+import { realServerIdentity } from './names.js';
 import { deferred, type Probe, type ProbeContext, type Verdict } from './probe.js';
 import { makeProbe, policyOf, type Surroundings } from './probes.js';
 import type { Reactor } from './sockets.js';
@@ -17,7 +18,7 @@ export class Check extends Due {
   readonly probe: Probe;
   readonly policy: CheckerPolicy;
   state: CheckerState;
-  subscriptions: Subscription[] = [];
+  subscriptions: Subscription[];
   /** When it last began, on the engine's clock; undefined: not yet. */
   lastRun: number | undefined;
   lastVerdict: Verdict | undefined;
@@ -36,6 +37,7 @@ export class Check extends Due {
     probe: Probe,
     policy: CheckerPolicy,
     state: CheckerState,
+    subscriptions: Subscription[],
   ) {
     super();
     this.#runner = runner;
@@ -44,6 +46,7 @@ export class Check extends Due {
     this.probe = probe;
     this.policy = policy;
     this.state = state;
+    this.subscriptions = subscriptions;
   }
 
   onDue(): void {
@@ -146,27 +149,37 @@ export class CheckRunner {
     subscription: Subscription,
   ): void {
     const next = this.#next!;
-    let check = next.get(identity);
-    if (!check) {
-      check = this.#checks.get(identity);
-      if (check) check.subscriptions = [];
-      else {
-        const dpvs = this.#context!.global.dialect === 'dpvs';
-        const policy = policyOf(checker, dpvs);
-        const { up, hasRun } = subscription.member;
-        const fresh = initialState(up, policy);
-        check = new Check(
-          this,
-          identity,
-          checker,
-          makeProbe(checker, around, this.#context!, this.#model!.ssl),
-          policy,
-          hasRun ? { ...fresh, hasRun, retries: 0 } : fresh,
-        );
-      }
-      next.set(identity, check);
+    const wanted = next.get(identity);
+    if (wanted) {
+      wanted.subscriptions.push(subscription);
+      return;
     }
-    check.subscriptions.push(subscription);
+    // An array that begins empty and grows has room for 17: here most hold one.
+    const subscriptions = [subscription];
+    const running = this.#checks.get(identity);
+    if (running) running.subscriptions = subscriptions;
+    next.set(identity, running ?? this.#fresh(identity, checker, around, subscriptions));
+  }
+
+  #fresh(
+    identity: string,
+    checker: ScheduledCheck,
+    around: Surroundings,
+    subscriptions: Subscription[],
+  ): Check {
+    const context = this.#context!;
+    const policy = policyOf(checker, context.global.dialect === 'dpvs');
+    const { up, hasRun } = subscriptions[0]!.member;
+    const state = initialState(up, policy);
+    return new Check(
+      this,
+      identity,
+      checker,
+      makeProbe(checker, around, context, this.#model!.ssl),
+      policy,
+      hasRun ? { ...state, hasRun, retries: 0 } : state,
+      subscriptions,
+    );
   }
 
   /** Ends what nobody wants any more, begins what is new, and lets newcomers to a running check know what it found. */
@@ -181,7 +194,7 @@ export class CheckRunner {
         this.#rate += 1 / Math.max(1, check.policy.delayLoop);
         const { runtime, server } = check.subscriptions[0]!;
         this.#log.debug(
-          `Activating healthchecker for ${check.checker.kind} of ${server.identity}, VS ${runtime.machine.name}`,
+          `Activating healthchecker for ${check.checker.kind} of ${realServerIdentity(server.model)}, VS ${runtime.machine.name}`,
         );
         this.#wheel.schedule(check, check.checker.warmup * this.#random());
       } else if (check.state.hasRun) this.#tell(check, check.subscriptions);

@@ -2,18 +2,9 @@ import { randomInt } from 'node:crypto';
 import type { DnsCheck } from '../keepalived/model/virtual-server.js';
 import { SOCK_DGRAM } from '../lib/libc.js';
 import { failure, type Probe, success, type Verdict } from './probe.js';
-import {
-  close,
-  errorName,
-  open,
-  READABLE,
-  type Reactor,
-  reportIcmpErrors,
-  routeOf,
-  send,
-} from './sockets.js';
+import { close, errorName, open, type Reactor, reportIcmpErrors, routeOf, send } from './sockets.js';
 import { refusal } from './tcp-check.js';
-import { DatagramAttempt } from './udp-check.js';
+import { awaitReply } from './udp-check.js';
 
 /** RFC 1035 3.2.2, RFC 3596, RFC 4034. */
 const types: Record<DnsCheck['type'], number> = {
@@ -86,13 +77,11 @@ export function dnsCheck(check: DnsCheck, reactor: Reactor): Probe {
         done(failure(`send: ${errorName(error)}`));
         return () => {};
       }
-      const attempt = new DatagramAttempt(reactor, opened.fd, {
+      return awaitReply(reactor, opened.fd, check.connectTimeout, {
         reply: (bytes) => dnsVerdict(bytes, id),
         silence: failure('timeout'),
         done,
       });
-      reactor.watch(opened.fd, READABLE, attempt, check.connectTimeout);
-      return () => attempt.abort();
     },
   };
 }

@@ -16,7 +16,7 @@ import { serverRow, serviceKeys, serviceOf } from './director/desired.js';
 import type { Director } from './director/director.js';
 import { keyText, type Service, type ServiceEntry, sameRow, serverText } from './director/table.js';
 import { FileWatch, fileEffect } from './file-check.js';
-import { realServerName, virtualServerIdentity } from './names.js';
+import { realServerIdentity, realServerName, virtualServerIdentity } from './names.js';
 import type { ProbeContext } from './probe.js';
 import { probeIdentity, scheduleIdentity } from './probes.js';
 import type { Reactor } from './sockets.js';
@@ -279,7 +279,7 @@ export class Engine {
       const virtualHost = server.model.virtualHost ?? runtime.machine.model.virtualHost;
       const shared = model.engine.shareProbes && checker.kind !== 'MISC_CHECK';
       const place = server.members.indexOf(subscription.member);
-      const owner = shared ? '' : `${runtime.machine.identity} ${server.identity} ${place}`;
+      const owner = shared ? '' : `${runtime.machine.identity} ${realServerIdentity(server.model)} ${place}`;
       const identity = scheduleIdentity(checker, proxy, virtualHost, owner);
       this.runner.subscribe(identity, checker, { proxy, virtualHost }, subscription);
     }

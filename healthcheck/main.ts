@@ -3,6 +3,7 @@ import type { EngineSettings } from '../keepalived/model/virtual-server.js';
 import { createNotify } from '../keepalived/notify/index.js';
 import { publish, runSidecar, sidecarLog } from '../keepalived/sidecar.js';
 import { systemClock } from '../lib/clock.js';
+import { releaseGarbage } from '../lib/garbage.js';
 import {
   lockMemory,
   setAffinity,
@@ -20,6 +21,9 @@ import { dumpText } from './dump.js';
 import { Engine } from './engine.js';
 import { openFileLimit } from './limits.js';
 import { Reactor } from './sockets.js';
+
+/** When what a start or reload has left behind is collected: the first batch has then gone to the dataplane. Milliseconds. */
+const SETTLED = 1000;
 
 /** The health checker as a process under the front door. */
 function main(): void {
@@ -51,6 +55,8 @@ function main(): void {
         else if (!sameDriver(part, next)) log.warning('lvs_director takes effect at the next start only');
         part = next;
         await engine.apply(next, reload);
+        // Not in this turn: the text of the model is still held by the caller.
+        setTimeout(releaseGarbage, SETTLED).unref();
       },
       onNews(news) {
         if (news.topic === 'bfd') engine?.bfdEvent(news.name, news.up);

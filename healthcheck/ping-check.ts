@@ -7,14 +7,13 @@ import {
   errorName,
   type Opened,
   open,
-  READABLE,
   type Reactor,
   reportIcmpErrors,
   routeOf,
   send,
 } from './sockets.js';
 import { refusal } from './tcp-check.js';
-import { DatagramAttempt } from './udp-check.js';
+import { awaitReply } from './udp-check.js';
 
 const PAYLOAD = Buffer.from('keepalived check - '.repeat(7).slice(0, 128), 'latin1');
 const ECHO_REQUEST = 8;
@@ -95,13 +94,11 @@ export function pingCheck(check: PingCheck, reactor: Reactor): Probe {
         done(failure(`send: ${errorName(error)}`));
         return () => {};
       }
-      const attempt = new DatagramAttempt(reactor, opened.fd, {
+      return awaitReply(reactor, opened.fd, check.connectTimeout, {
         reply: (bytes) => echoVerdict(bytes, v6, id, expected, raw && !v6),
         silence: failure('no reply'),
         done,
       });
-      reactor.watch(opened.fd, READABLE, attempt, check.connectTimeout);
-      return () => attempt.abort();
     },
   };
 }

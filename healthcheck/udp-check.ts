@@ -8,13 +8,14 @@ import {
   open,
   READABLE,
   type Reactor,
+  type Route,
   receive,
   reportIcmpErrors,
   routeOf,
   send,
   Waiting,
 } from './sockets.js';
-import { refusal } from './tcp-check.js';
+import { refusal, unwatched } from './tcp-check.js';
 
 /** A reply pattern, ready to compare: a byte fits when it equals `bytes` wherever `mask` has a bit. */
 export interface ReplyPattern {
@@ -73,43 +74,106 @@ const inbox = Buffer.alloc(65_537);
  * @param proxy proxy_protocol of the virtual server: `v2` puts its header before the default payload
  */
 export function udpCheck(check: UdpCheck, proxy: VirtualServer['proxyProtocol'], reactor: Reactor): Probe {
-  const route = routeOf(check);
-  const payload = once(payloads, `${check.payload ?? ''} ${proxy}`, () => udpPayload(check, proxy));
-  const required = check.requireReply;
-  const pattern =
-    required &&
-    once(patterns, `${required.pattern} ${required.minLength} ${required.maxLength}`, () =>
-      replyPattern(required),
-    );
-  const onSilence = check.silence === 'alive' ? success : failure('no reply');
-  return {
-    run(_step, done) {
-      const opened = open(route, SOCK_DGRAM);
-      if ('errno' in opened) {
-        // Whatever connect() of a datagram socket says, it says about the way to the server.
-        done(opened.call === 'connect' ? failure(`connect: ${errorName(opened.errno)}`) : refusal(opened));
-        return () => {};
+  return new UdpProbe(check, proxy, reactor);
+}
+
+const noReply = failure('no reply');
+
+/** One object for all runs, since there are tens of thousands of them, each with thousands of runs. */
+class UdpProbe extends Waiting implements Probe {
+  readonly #reactor: Reactor;
+  readonly #check: UdpCheck;
+  readonly #route: Route;
+  readonly #payload: Buffer;
+  readonly #pattern: ReplyPattern | undefined;
+  #fd = -1;
+  #done: ((verdict: Verdict) => void) | undefined;
+
+  constructor(check: UdpCheck, proxy: VirtualServer['proxyProtocol'], reactor: Reactor) {
+    super();
+    this.#reactor = reactor;
+    this.#check = check;
+    this.#route = routeOf(check);
+    this.#payload = once(payloads, `${check.payload ?? ''} ${proxy}`, () => udpPayload(check, proxy));
+    const required = check.requireReply;
+    this.#pattern =
+      required &&
+      once(patterns, `${required.pattern} ${required.minLength} ${required.maxLength}`, () =>
+        replyPattern(required),
+      );
+  }
+
+  run(_step: number, done: (verdict: Verdict) => void): () => void {
+    const opened = open(this.#route, SOCK_DGRAM);
+    if ('errno' in opened) {
+      // Whatever connect() of a datagram socket says, it says about the way to the server.
+      done(opened.call === 'connect' ? failure(`connect: ${errorName(opened.errno)}`) : refusal(opened));
+      return nothing;
+    }
+    const { fd } = opened;
+    reportIcmpErrors(fd, this.#route.family);
+    const error = send(fd, this.#payload);
+    if (error !== 0) {
+      close(fd);
+      done(failure(`send: ${errorName(error)}`));
+      return nothing;
+    }
+    if (!this.#reactor.watch(fd, READABLE, this, this.#check.connectTimeout)) {
+      close(fd);
+      done(unwatched);
+      return nothing;
+    }
+    this.#fd = fd;
+    this.#done = done;
+    return () => this.#end();
+  }
+
+  onReady(): void {
+    while (this.#fd >= 0) {
+      const length = nextDatagram(this.#fd);
+      if (length === undefined) return;
+      if (typeof length === 'object') this.#finish(length);
+      else {
+        const fault = this.#pattern && replyFault(inbox.subarray(0, length), this.#pattern);
+        this.#finish(fault === undefined ? success : failure(fault));
       }
-      const { fd } = opened;
-      reportIcmpErrors(fd, route.family);
-      const error = send(fd, payload);
-      if (error !== 0) {
-        close(fd);
-        done(failure(`send: ${errorName(error)}`));
-        return () => {};
-      }
-      const attempt = new DatagramAttempt(reactor, fd, {
-        reply: (bytes) => {
-          const fault = pattern && replyFault(bytes, pattern);
-          return fault === undefined ? success : failure(fault);
-        },
-        silence: onSilence,
-        done,
-      });
-      reactor.watch(fd, READABLE, attempt, check.connectTimeout);
-      return () => attempt.abort();
-    },
-  };
+    }
+  }
+
+  onDue(): void {
+    this.#finish(this.#check.silence === 'alive' ? success : noReply);
+  }
+
+  #finish(verdict: Verdict): void {
+    const done = this.#done;
+    this.#end();
+    done?.(verdict);
+  }
+
+  #end(): void {
+    this.#done = undefined;
+    if (this.#fd < 0) return;
+    this.#reactor.unwatch(this.#fd, 'forget');
+    close(this.#fd);
+    this.#fd = -1;
+  }
+}
+
+function nothing(): void {}
+
+/**
+ * Receives into `inbox`.
+ * @returns the length; undefined when there is nothing (more); the verdict when the socket tells an error
+ */
+function nextDatagram(fd: number): number | Verdict | undefined {
+  for (;;) {
+    const length = receive(fd, inbox);
+    if (length >= 0) return length;
+    const name = errorName(-length);
+    if (name === 'EAGAIN' || name === 'EINTR') return undefined;
+    // A path MTU report is about the way, not about the server; only large payloads meet it.
+    if (name !== 'EMSGSIZE') return failure(name);
+  }
 }
 
 /** The bytes a UDP_CHECK sends. */
@@ -128,8 +192,19 @@ export interface DatagramJudge {
   done(verdict: Verdict): void;
 }
 
-/** A sent datagram that waits for its reply. */
-export class DatagramAttempt extends Waiting {
+/**
+ * Waits for the reply to a datagram that was sent from `fd`, which is the attempt's from now on.
+ * @returns ends the attempt without a verdict
+ */
+export function awaitReply(reactor: Reactor, fd: number, timeout: number, judge: DatagramJudge): () => void {
+  const attempt = new DatagramAttempt(reactor, fd, judge);
+  if (reactor.watch(fd, READABLE, attempt, timeout)) return () => attempt.abort();
+  close(fd);
+  judge.done(unwatched);
+  return nothing;
+}
+
+class DatagramAttempt extends Waiting {
   readonly #reactor: Reactor;
   #fd: number;
   readonly #judge: DatagramJudge;
@@ -143,16 +218,9 @@ export class DatagramAttempt extends Waiting {
 
   onReady(): void {
     while (this.#fd >= 0) {
-      const length = receive(this.#fd, inbox);
-      if (length < 0) {
-        const name = errorName(-length);
-        if (name === 'EAGAIN' || name === 'EINTR') return;
-        // A path MTU report is about the way, not about the server; only large payloads meet it.
-        if (name === 'EMSGSIZE') continue;
-        this.#finish(failure(name));
-        return;
-      }
-      const verdict = this.#judge.reply(inbox.subarray(0, length));
+      const length = nextDatagram(this.#fd);
+      if (length === undefined) return;
+      const verdict = typeof length === 'object' ? length : this.#judge.reply(inbox.subarray(0, length));
       if (verdict) this.#finish(verdict);
     }
   }

@@ -33,7 +33,6 @@ export interface MemberState {
 
 export interface RealServerState {
   readonly model: RealServer;
-  readonly identity: string;
   readonly members: MemberState[];
   /** Members that are down; the server is alive when it is 0. */
   failed: number;
@@ -78,11 +77,13 @@ export class VirtualServerMachine {
     this.name = virtualServerName(model);
     this.#initNotifies = options.initNotifies ?? false;
     this.#mailPerServer = options.mailPerServer ?? false;
-    const old = new Map((options.before?.servers ?? []).map((server) => [server.identity, server]));
+    const old = new Map(
+      (options.before?.servers ?? []).map((server) => [realServerIdentity(server.model), server]),
+    );
     const same = options.sameChecker ?? (() => false);
     this.servers = model.realServers.map((server) => {
       const state = freshServer(server);
-      const known = old.get(state.identity);
+      const known = old.get(realServerIdentity(server));
       if (known) carryOver(state, known, same);
       return state;
     });
@@ -105,9 +106,9 @@ export class VirtualServerMachine {
    */
   start(before?: VirtualServerMachine): Action[] {
     const actions: Action[] = [{ kind: 'place' }];
-    const old = new Map((before?.servers ?? []).map((server) => [server.identity, server]));
+    const old = new Map((before?.servers ?? []).map((server) => [realServerIdentity(server.model), server]));
     for (const server of this.servers) {
-      const known = old.get(server.identity);
+      const known = old.get(realServerIdentity(server.model));
       if (!known) {
         if (this.#initNotifies && isAlive(server)) {
           actions.push({ kind: 'server-notify', server, up: true, stopping: false });
@@ -119,9 +120,9 @@ export class VirtualServerMachine {
         }
       }
     }
-    const names = new Set(this.servers.map((server) => server.identity));
+    const names = new Set(this.servers.map((server) => realServerIdentity(server.model)));
     for (const gone of before?.servers ?? []) {
-      if (names.has(gone.identity)) continue;
+      if (names.has(realServerIdentity(gone.model))) continue;
       actions.push({ kind: 'log', line: `service ${this.#rs(gone)} no longer exist` });
       if (isAlive(gone)) actions.push({ kind: 'server-notify', server: gone, up: false, stopping: false });
     }
@@ -304,7 +305,6 @@ function freshServer(model: RealServer): RealServerState {
   });
   return {
     model,
-    identity: realServerIdentity(model),
     members,
     failed: members.filter((member) => !member.up).length,
     weight: clampWeight(model.weight),
