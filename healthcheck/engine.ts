@@ -57,6 +57,8 @@ export interface EngineOptions {
   director: Director;
   reactor: Reactor;
   random?: () => number;
+  /** Log every address of this machine that comes or goes. */
+  addressMonitoring?: boolean;
   /** Told of every virtual server at start and reload, and when its quorum comes or goes; `up` undefined: it is no more. */
   onQuorum?: (name: string, addresses: string[], up: boolean | undefined) => void;
 }
@@ -93,11 +95,16 @@ export class Engine {
       },
     );
     this.#files = new FileWatch(options.clock, (path, value) => this.#fileChanged(path, value));
-    this.#addresses = new AddressWatch(
-      options.clock,
-      () => this.#judgeSuspension(),
-      () => options.director.addresses(),
-    );
+    this.#addresses = new AddressWatch({
+      clock: options.clock,
+      changed: () => this.#judgeSuspension(),
+      dataplane: options.director.hasAddresses ? () => options.director.addresses() : undefined,
+      heard: options.addressMonitoring
+        ? (address, present) =>
+            options.log.info(`Netlink reflector reports IP ${address} ${present ? 'added' : 'removed'}`)
+        : undefined,
+      failed: (reason) => options.log.warning(`addresses of this machine cannot be watched: ${reason}`),
+    });
   }
 
   get model(): LoadBalancing | undefined {

@@ -46,6 +46,7 @@ function main(): void {
             notify,
             director,
             reactor: new Reactor(systemClock),
+            addressMonitoring: next.run?.addressMonitoring ?? false,
             onQuorum: (name, addresses, up) => publish({ topic: 'quorum', name, addresses, up }),
           });
           // Some descriptors belong to scripts, FIFOs, logs and the dataplane.

@@ -1,5 +1,4 @@
 import {
-  copyFileSync,
   existsSync,
   type FSWatcher,
   mkdirSync,
@@ -42,6 +41,9 @@ interface Kind {
   wanted(model: Model, options: Options): boolean;
   part(model: Model, run: RunFlags): unknown;
 }
+
+/** A part that takes longer to come up is in trouble: 100,000 servers take 5 s. Milliseconds. */
+const START_LIMIT = 30_000;
 
 const compiled = join(dirname(fileURLToPath(import.meta.url)), '..');
 
@@ -118,6 +120,8 @@ export interface FrontDoorOptions {
   logTarget: LogTarget;
   /** All parts run for the first time. */
   onStarted?: () => void;
+  /** How long the start waits for all parts, milliseconds; default 30 s. */
+  patience?: number;
   /** What ends the process when all is done. */
   exit: (code: number) => void;
 }
@@ -131,21 +135,26 @@ export class FrontDoor {
   readonly #log: Log;
   readonly #logTarget: LogTarget;
   readonly #exit: (code: number) => void;
+  readonly #patience: number;
   readonly #onStarted: () => void;
   readonly #bulletin = new Bulletin((to, news) => this.#sidecars.get(to)?.tell(news));
   #model: Model;
   #generation = 0;
   #applied = new Map<SidecarName, number>();
   #sidecars = new Map<SidecarName, Supervisor<unknown>>();
+  /** Those that were told to end and have not yet. */
+  #ending = new Map<SidecarName, Promise<void>>();
   #pidFiles = new Map<PidFileOf, string>();
   #reloading: Promise<void> | undefined;
   #reloadAgain = false;
   #stopping = false;
   #started = false;
+  #startLimit: NodeJS.Timeout | undefined;
   #reloadTimer: NodeJS.Timeout | undefined;
   #reloadWatch: FSWatcher | undefined;
 
-  constructor(model: Model, { options, log, logTarget, onStarted, exit }: FrontDoorOptions) {
+  constructor(model: Model, { options, log, logTarget, onStarted, patience, exit }: FrontDoorOptions) {
+    this.#patience = patience ?? START_LIMIT;
     this.#model = model;
     this.#options = options;
     this.#log = log;
@@ -164,6 +173,7 @@ export class FrontDoor {
     if (this.#stopping) return;
     this.#handOver();
     this.#watchReloadTime();
+    this.#startLimit = setTimeout(() => this.#complain(), this.#patience).unref();
     if (this.#sidecars.size === 0) {
       this.#log.warning('Warning - keepalived has no configuration to run');
       this.#complete();
@@ -202,7 +212,7 @@ export class FrontDoor {
     const busy = this.#reloadFile();
     let parsed: Parsed;
     try {
-      if (busy) writeFileSync(busy, '');
+      if (busy) this.#attempt('reload_file', () => writeFileSync(busy, ''));
       this.#saveConfiguration('before');
       parsed = parseFor(this.#options);
     } catch (error) {
@@ -213,16 +223,15 @@ export class FrontDoor {
     const { diagnostics, model } = parsed;
     this.#logFindings(parsed);
     if (!parsed.found) return `${this.#options.file} cannot be read`;
+    if (parsed.empty) return `${this.#options.file} is empty: somebody seems to be writing it`;
     if (diagnostics.unusable) return 'a keyword has no argument';
     if (diagnostics.truncated) return 'braces or quotes do not match: the file looks incomplete';
     if (old.reloadCheckConfig !== undefined) {
       const code = diagnostics.exitCode('upstream');
       if (code !== 0) {
-        try {
-          writeFileSync(old.reloadCheckConfig, `${diagnostics.findings.map(format).join('\n')}\n`);
-        } catch (error) {
-          this.#log.warning(`reload_check_config: ${(error as Error).message}`);
-        }
+        const path = old.reloadCheckConfig;
+        const findings = `${diagnostics.findings.map(format).join('\n')}\n`;
+        this.#attempt('reload_check_config', () => writeFileSync(path, findings));
         return `reload_check_config: the check found errors (${code})`;
       }
     }
@@ -261,11 +270,19 @@ export class FrontDoor {
       }
     }
     const stem = join(folder, `${basename(this.#options.file)}.${this.#generation}.${when}`);
+    this.#attempt('config_save_dir', () => {
+      // Whole or not at all: half a configuration would be studied in vain.
+      writeSafely(`${stem}.conf`, readFileSync(this.#options.file));
+      writeSafely(`${stem}.model`, writeModel(this.#model));
+    });
+  }
+
+  /** What is good to have but must not stop a reload. */
+  #attempt(keyword: string, work: () => void): void {
     try {
-      copyFileSync(this.#options.file, `${stem}.conf`);
-      writeFileSync(`${stem}.model`, writeModel(this.#model));
+      work();
     } catch (error) {
-      this.#log.warning(`config_save_dir: ${(error as Error).message}`);
+      this.#log.warning(`${keyword}: ${(error as Error).message}`);
     }
   }
 
@@ -277,25 +294,32 @@ export class FrontDoor {
   /** Gives each sidecar its part; starts those that are needed now, ends those that are not any more. */
   #handOver(): void {
     this.#generation++;
-    const generation = this.#generation;
-    for (const kind of kinds) {
-      const wanted = kind.wanted(this.#model, this.#options);
-      const running = this.#sidecars.get(kind.name);
-      if (!wanted) {
-        if (running) {
-          this.#sidecars.delete(kind.name);
-          void running.stop(this.#model.global.childWaitTime).then(() => this.#removePid(kind.name));
-        }
-        continue;
-      }
-      if (!existsSync(kind.program)) {
-        this.#log.error(`${kind.title} is configured, but ${kind.program} is not there: it does not run`);
-        continue;
-      }
-      const sidecar = running ?? this.#sidecar(kind);
-      this.#sidecars.set(kind.name, sidecar);
-      sidecar.apply(kind.part(this.#model, this.#runFlags()), generation);
+    for (const kind of kinds) this.#follow(kind);
+  }
+
+  #follow(kind: Kind): void {
+    const running = this.#sidecars.get(kind.name);
+    if (!kind.wanted(this.#model, this.#options)) {
+      if (!running) return;
+      this.#sidecars.delete(kind.name);
+      const gone = running.stop(this.#model.global.childWaitTime).then(() => {
+        this.#ending.delete(kind.name);
+        this.#removePid(kind.name);
+        // A later reload may have asked for it again.
+        if (!this.#stopping) this.#follow(kind);
+      });
+      this.#ending.set(kind.name, gone);
+      return;
     }
+    // Two of a kind would take away what the other one puts in place.
+    if (this.#ending.has(kind.name)) return;
+    if (!existsSync(kind.program)) {
+      this.#log.error(`${kind.title} is configured, but ${kind.program} is not there: it does not run`);
+      return;
+    }
+    const sidecar = running ?? this.#sidecar(kind);
+    this.#sidecars.set(kind.name, sidecar);
+    sidecar.apply(kind.part(this.#model, this.#runFlags()), this.#generation);
   }
 
   #runFlags(): RunFlags {
@@ -329,21 +353,33 @@ export class FrontDoor {
     });
   }
 
+  /** A part that does not come up must not keep whoever started us waiting: the others work. */
+  #complain(): void {
+    if (this.#started) return;
+    const missing = kinds.filter(
+      ({ name }) => this.#sidecars.has(name) && (this.#applied.get(name) ?? 0) < this.#generation,
+    );
+    const titles = missing.map(({ title }) => title).join(', ');
+    this.#log.error(`Going on without ${titles}, not running after ${this.#patience / 1000} seconds`);
+    this.#complete();
+  }
+
   #complete(): void {
     if (this.#started) return;
     this.#started = true;
+    clearTimeout(this.#startLimit);
     this.#log.info('Startup complete');
     notifySystemd('READY=1', 'STATUS=Running', `MAINPID=${process.pid}`);
     this.#onStarted();
   }
 
   #writePid(of: PidFileOf, pid: number): void {
-    const path = pidFile(of, this.#options, this.#model.global);
     try {
+      const path = pidFile(of, this.#options, this.#model.global);
       writeSafely(path, `${pid}\n`);
       this.#pidFiles.set(of, path);
     } catch (error) {
-      this.#log.error(`pid file ${path}: ${(error as Error).message}`);
+      this.#log.error(`no pid file for ${of} (${pid}): ${(error as Error).message}`);
     }
   }
 
@@ -408,11 +444,15 @@ export class FrontDoor {
     this.#log.info(`Stopping (${why})`);
     notifySystemd('STOPPING=1', 'STATUS=Stopping');
     clearTimeout(this.#reloadTimer);
+    clearTimeout(this.#startLimit);
     this.#reloadWatch?.close();
     const { global } = this.#model;
     // First the announcements: neighbours then send elsewhere while everything here still forwards.
     await this.#sidecars.get('ospf-bridge')?.stop(global.childWaitTime);
-    await Promise.all([...this.#sidecars.values()].map((sidecar) => sidecar.stop(global.childWaitTime)));
+    await Promise.all([
+      ...[...this.#sidecars.values()].map((sidecar) => sidecar.stop(global.childWaitTime)),
+      ...this.#ending.values(),
+    ]);
     if (global.shutdownScript)
       await this.#ownScript('shutdown', global.shutdownScript, global.shutdownScriptTimeout);
     for (const of of [...this.#pidFiles.keys()]) this.#removePid(of);

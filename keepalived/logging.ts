@@ -15,7 +15,7 @@ export interface LogTarget {
 }
 
 /**
- * The sink for a process of the suite.
+ * The sink for a process of the suite. A log file that cannot be opened is said in what else there is.
  * @param ident the name in front of each line (`Keepalived_vrrp`)
  */
 export function consoleOrSyslog(ident: string, target: LogTarget): LogSink {
@@ -27,21 +27,45 @@ export function consoleOrSyslog(ident: string, target: LogTarget): LogSink {
     sinks.push((_severity, line) => process.stderr.write(`${ident}[${process.pid}]: ${line}\n`));
   }
   if (target.file !== undefined) {
-    const fd = openSync(target.file, 'a', 0o644);
-    sinks.push((severity, line) => {
-      try {
-        writeSync(
-          fd,
-          `${timestamp()} ${ident}[${process.pid}]: ${severity === 'debug' ? 'debug: ' : ''}${line}\n`,
-        );
-      } catch {
-        // A full disk must not stop the work that was to be logged.
-      }
-    });
+    const sink = fileSink(ident, target.file);
+    if (typeof sink === 'function') sinks.push(sink);
+    else for (const other of sinks) other('err', `no log file: ${sink.error}`);
   }
   return (severity, line) => {
     // One message is one line: text that came from outside cannot forge another.
     const safe = line.replace(/[\r\n\0]+/g, ' ');
     for (const sink of sinks) sink(severity, safe);
+  };
+}
+
+/** Lines to a file. Those that a full disk does not take are lost, and the next one says how many were. */
+function fileSink(ident: string, path: string): LogSink | { error: string } {
+  let fd: number;
+  try {
+    fd = openSync(path, 'a', 0o644);
+  } catch (error) {
+    return { error: (error as Error).message };
+  }
+  let lost = 0;
+  let why = '';
+  let torn = false;
+  return (severity, line) => {
+    const head = `${timestamp()} ${ident}[${process.pid}]: `;
+    const before = lost > 0 ? `${torn ? '\n' : ''}${head}${lost} log lines were lost: ${why}\n` : '';
+    const bytes = Buffer.from(`${before}${head}${severity === 'debug' ? 'debug: ' : ''}${line}\n`);
+    try {
+      const written = writeSync(fd, bytes);
+      if (written === bytes.length) {
+        lost = 0;
+        torn = false;
+        return;
+      }
+      torn = written > 0;
+      why = 'the disk is full';
+    } catch (error) {
+      // A full disk must not stop the work that was to be logged.
+      why = (error as Error).message;
+    }
+    lost++;
   };
 }

@@ -131,6 +131,7 @@ function run(options: Options, argv: string[]): void {
     log.info(`Running on ${release()} ${version()}`);
     log.info(`Command line: '${['keepalived', ...argv].join("' '")}'`);
     log.info(`Configuration file ${options.file}`);
+    for (const sentence of options.withoutEffect) log.info(sentence);
   }
   if (!inBackground) {
     for (const finding of parsed.diagnostics.findings) log.info(format(finding));
@@ -148,7 +149,13 @@ function run(options: Options, argv: string[]): void {
   const { global } = parsed.model;
   if (options.dumpConf) for (const line of writeModel(parsed.model).trimEnd().split('\n')) log.info(line);
   if (options.coreDump) allowCoreFiles(log);
-  const pidPath = pidFile('parent', options, global);
+  let pidPath = '';
+  try {
+    pidPath = pidFile('parent', options, global);
+  } catch (error) {
+    // Said once more when it cannot be written either.
+    log.error(`pid file: ${(error as Error).message}`);
+  }
   const other = runningProcess(pidPath);
   if (other !== undefined) {
     log.warning(`daemon is already running (pid ${other}, ${pidPath})`);

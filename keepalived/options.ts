@@ -38,6 +38,8 @@ export interface Options {
   version: boolean;
   help: boolean;
   genhash: boolean;
+  /** A sentence for the log for each option that was given and has no effect here. */
+  withoutEffect: string[];
   /** Words that are no options. */
   extra: string[];
 }
@@ -68,8 +70,12 @@ function text(key: keyof Options) {
   };
 }
 
-/** Options that are taken and have no effect here. */
-function nothing(): undefined {}
+/** An option that is taken and has no effect here. @param why completes "--NAME has no effect: " in the log */
+function without(name: string, why: string) {
+  return (options: Options): undefined => {
+    options.withoutEffect.push(`--${name} has no effect: ${why}`);
+  };
+}
 
 const optionForms: OptionForm[] = [
   {
@@ -117,7 +123,11 @@ const optionForms: OptionForm[] = [
     help: 'log to FILE as well (default /tmp/keepalived.log)',
     apply: (options, value) => text('logFile')(options, value || '/tmp/keepalived.log'),
   },
-  { long: 'flush-log-file', help: 'accepted: every line is written at once', apply: nothing },
+  {
+    long: 'flush-log-file',
+    help: 'accepted: every line is written at once',
+    apply: without('flush-log-file', 'every line is written at once anyway'),
+  },
   { short: 'G', long: 'no-syslog', help: 'do not log to syslog', apply: on('noSyslog') },
   {
     short: 'u',
@@ -139,7 +149,7 @@ const optionForms: OptionForm[] = [
   {
     short: 'X',
     long: 'release-vips',
-    help: 'drop the addresses when a signal ends VRRP',
+    help: 'drop the addresses at the end, also with -V (the default without it)',
     apply: on('releaseVips'),
   },
   {
@@ -204,14 +214,19 @@ const optionForms: OptionForm[] = [
     help: 'log all addresses that come and go',
     apply: on('addressMonitoring'),
   },
-  { short: 'x', long: 'snmp', help: 'accepted: there is no SNMP agent', apply: nothing },
+  {
+    short: 'x',
+    long: 'snmp',
+    help: 'accepted: there is no SNMP agent',
+    apply: without('snmp', 'there is no SNMP agent in this suite'),
+  },
   {
     short: 'A',
     long: 'snmp-agent-socket',
     value: 'required',
     shown: 'FILE',
     help: 'accepted: there is no SNMP agent',
-    apply: nothing,
+    apply: without('snmp-agent-socket', 'there is no SNMP agent in this suite'),
   },
   {
     short: 's',
@@ -228,7 +243,12 @@ const optionForms: OptionForm[] = [
     value: 'optional',
     shown: 'PATTERN',
     help: 'the same; the pattern of the machine is left as it is',
-    apply: on('coreDump'),
+    apply(options, value) {
+      options.coreDump = true;
+      if (value !== undefined)
+        options.withoutEffect.push('--core-dump-pattern: /proc/sys/kernel/core_pattern is left as it is');
+      return undefined;
+    },
   },
   {
     short: 'e',
@@ -264,13 +284,37 @@ const optionForms: OptionForm[] = [
     value: 'required',
     shown: 'FD',
     help: 'accepted: the configuration is not handed down by descriptor',
-    apply: nothing,
+    apply: without(
+      'config-fd',
+      'keepalived hands its configuration to itself this way; here every part gets it from the front door',
+    ),
   },
   { long: 'ignore-sigint', help: 'take no notice of SIGINT', apply: on('ignoreSigint') },
-  { long: 'perf', value: 'optional', shown: 'MODE', help: 'accepted, without effect', apply: nothing },
-  { long: 'debug', value: 'optional', shown: 'OPTIONS', help: 'accepted, without effect', apply: nothing },
-  { long: 'no-mem-check', help: 'accepted, without effect', apply: nothing },
-  { short: 'L', long: 'mem-check-log', help: 'accepted, without effect', apply: nothing },
+  {
+    long: 'perf',
+    value: 'optional',
+    shown: 'MODE',
+    help: 'accepted, without effect',
+    apply: without('perf', 'use perf, or node --cpu-prof, from outside'),
+  },
+  {
+    long: 'debug',
+    value: 'optional',
+    shown: 'OPTIONS',
+    help: 'accepted, without effect: -D logs in detail',
+    apply: without('debug', 'there are no debug options to compile in; -D logs in detail'),
+  },
+  {
+    long: 'no-mem-check',
+    help: 'accepted, without effect',
+    apply: without('no-mem-check', 'there are no allocation checks to compile in'),
+  },
+  {
+    short: 'L',
+    long: 'mem-check-log',
+    help: 'accepted, without effect',
+    apply: without('mem-check-log', 'there are no allocation checks to compile in'),
+  },
   {
     long: 'dialect',
     value: 'required',
@@ -311,6 +355,7 @@ export function readOptions(argv: readonly string[]): Options | { error: string 
     version: false,
     help: false,
     genhash: false,
+    withoutEffect: [],
     extra: [],
   };
   for (let at = 0; at < argv.length; at++) {

@@ -36,6 +36,8 @@ export interface Parsed {
   files: string[];
   /** The main file could be read. */
   found: boolean;
+  /** It has not one character. */
+  empty: boolean;
 }
 
 /**
@@ -63,6 +65,7 @@ export function parse(file: string, options: ParseOptions = {}): Parsed {
   lookIn();
   const draft = emptyDraft();
   const found = reader.open(file, options.text);
+  const empty = found && reader.blank;
   const exists = options.interfaceExists ?? ((name: string) => interfaceIndex(name) !== 0);
   const line = new Line(reader, new Set(options.off ?? []), exists);
   if (found) readStatements(line, root, draft, true);
@@ -86,5 +89,5 @@ export function parse(file: string, options: ParseOptions = {}): Parsed {
     probe: options.scripts ?? machineProbe,
     interfacesMissing: vrrp.missingInterfaces > 0,
   });
-  return { model, diagnostics, files: reader.files, found };
+  return { model, diagnostics, files: reader.files, found, empty };
 }

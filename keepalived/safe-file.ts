@@ -7,7 +7,7 @@ import {
   readFileSync,
   renameSync,
   unlinkSync,
-  writeSync,
+  writeFileSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 
@@ -16,25 +16,29 @@ import { basename, dirname, join } from 'node:path';
  * name beside it, which then takes its place. A symbolic link of that name (in /tmp, say) is replaced, not followed.
  * @param mode access bits before the umask
  */
-export function writeSafely(path: string, content: string, mode = 0o644): void {
+export function writeSafely(path: string, content: string | Uint8Array, mode = 0o644): void {
   const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}`);
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
   const fd = openSync(temporary, flags, mode);
   try {
     try {
-      writeSync(fd, content);
+      // Not writeSync: on a disk that is nearly full that one writes a part and is content.
+      writeFileSync(fd, content);
       fsyncSync(fd);
     } finally {
       closeSync(fd);
     }
     renameSync(temporary, path);
   } catch (error) {
-    unlinkSync(temporary);
+    removeFile(temporary);
     throw error;
   }
 }
 
-/** The process that a pid file names, if it is alive. */
+/**
+ * The keepalived (ours or the real one) that a pid file names, if it is alive. After a crash the number may have gone to any other
+ * process, which must not keep us from starting.
+ */
 export function runningProcess(path: string): number | undefined {
   let pid: number;
   try {
@@ -48,7 +52,13 @@ export function runningProcess(path: string): number | undefined {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EPERM') return undefined;
   }
-  return pid;
+  try {
+    const words = readFileSync(`/proc/${pid}/cmdline`, 'latin1').split('\0');
+    return words.some((word) => /(^|\/)keepalived(\/main\.js)?$/.test(word)) ? pid : undefined;
+  } catch {
+    // It is there, and hidden from us: better not to start than to run twice.
+    return pid;
+  }
 }
 
 /** Removes a file if it is there. */

@@ -137,14 +137,30 @@ export class Director {
     if (this.trackers.bfd(name, up)) this.#reconsider(this.routers);
   }
 
-  /** Resigns everywhere, takes addresses away, tells everybody, and lets go of everything. */
-  async stop(): Promise<void> {
+  /** Every address of this machine that comes or goes is told in the log. */
+  reportAddresses(): void {
+    this.interfaces.onAddress = (address, name, present) => {
+      const how = present ? 'added to' : 'removed from';
+      this.#log.info(`Netlink reflector reports IP ${address} ${how} ${name}`);
+    };
+  }
+
+  /**
+   * Resigns everywhere, takes addresses away, tells everybody, and lets go of everything.
+   * @param stay nobody resigns, and addresses, routes, rules and devices stay as they are (`--dont-release-vrrp`)
+   */
+  async stop(stay = false): Promise<void> {
     this.#stopping = true;
     // All resignations leave before anything else takes time.
-    for (const router of this.routers) router.stop('STOP');
+    for (const router of this.routers) {
+      if (stay) router.leave();
+      else router.stop('STOP');
+    }
     for (const group of this.groups) group.stop();
-    this.#static.remove();
-    for (const router of this.routers) this.virtualMacs.release(router.model);
+    if (!stay) {
+      this.#static.remove();
+      for (const router of this.routers) this.virtualMacs.release(router.model);
+    }
     await Promise.race([
       this.#dataplane?.flush(),
       new Promise((resolve) => setTimeout(resolve, 2000).unref()),

@@ -62,6 +62,9 @@ export class Interfaces {
     this.#onChange = listener;
   }
 
+  /** Told of every address that comes or goes (`--address-monitoring`). */
+  onAddress: (address: string, name: string, present: boolean) => void = () => {};
+
   set delays(delays: readonly InterfaceDelay[]) {
     this.#delays = new Map(delays.map((delay) => [delay.interface, delay]));
   }
@@ -166,6 +169,9 @@ export class Interfaces {
   #address(address: InterfaceAddress, present: boolean, changed: Set<string>): void {
     const one = this.#byIndex.get(address.index);
     if (!one) return;
+    // The kernel repeats itself when an address changes its flags.
+    if (one.addresses.has(keyOf(address)) !== present)
+      this.onAddress(formatIp(address.address), one.link.name, present);
     if (present) one.addresses.set(keyOf(address), address);
     else one.addresses.delete(keyOf(address));
     changed.add(one.link.name);

@@ -1,4 +1,4 @@
-import type { VrrpPart } from '../keepalived/model/index.js';
+import type { RunFlags, VrrpPart } from '../keepalived/model/index.js';
 import type { VrrpGlobals } from '../keepalived/model/vrrp.js';
 import { publish, runSidecar, sidecarLog } from '../keepalived/sidecar.js';
 import {
@@ -26,6 +26,7 @@ const REALTIME_LIMIT = 5_000_000;
 /** The VRRP process under the front door. */
 const log = sidecarLog('vrrp');
 let director: Director | undefined;
+let run: RunFlags | undefined;
 
 runSidecar<VrrpPart>(
   {
@@ -33,18 +34,24 @@ runSidecar<VrrpPart>(
     onModel: async (part) => {
       if (!director) {
         director = new Director(log, part.vrrp.globals);
+        if (part.run?.addressMonitoring) director.reportAddresses();
         director.onState = (name, master) => publish({ topic: 'vrrp', name, master });
         // The threads that wait for packets exist from the loop's first turn on; then all of them get their priority.
         await new Promise((resolve) => director!.poller.after(1, () => resolve(undefined)));
         tune(part.vrrp.globals, log);
       }
+      run = part.run;
       director.apply(part);
     },
     onNews: (news) => {
       if (news.topic === 'bfd') director?.bfdChanged(news.name, news.up);
     },
     onDump: async (kind) => (director ? await dump(director, kind) : ''),
-    onStop: async () => await director?.stop(),
+    onStop: async (reason) => {
+      // -X takes back what -V says.
+      const stay = reason === 'stop' && run?.dontReleaseVrrp === true && !run.releaseVips;
+      await director?.stop(stay);
+    },
   },
   log,
 );

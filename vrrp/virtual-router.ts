@@ -259,6 +259,17 @@ export class VirtualRouter {
     this.#channel = undefined;
   }
 
+  /** Ends without a word to the others: what is in place stays, and the next start of this program finds it there. */
+  leave(): void {
+    this.#timer?.cancel();
+    this.#refreshTimer?.cancel();
+    for (const timer of this.#announcements) timer.cancel();
+    this.#announcements.clear();
+    this.#notify('STOP');
+    this.#channel?.close();
+    this.#channel = undefined;
+  }
+
   /** Sends announcements of all addresses once more; for operators and for addresses on extra interfaces. */
   announceAll(repeat: number): void {
     if (this.placed.length > 0) this.#around.sink(this.model).announce(this.placed, repeat);

@@ -112,6 +112,11 @@ export class Director {
     this.#schedule();
   }
 
+  /** Whether this kind of dataplane can hold addresses. */
+  get hasAddresses(): boolean {
+    return this.#driver.addresses !== undefined;
+  }
+
   /** Addresses that the dataplane holds now; none while there is no dataplane. */
   async addresses(): Promise<Set<string>> {
     if (!this.#connected || !this.#driver.addresses) return new Set();

@@ -131,6 +131,11 @@ export class Reader {
     return true;
   }
 
+  /** The file that was opened has not one character. */
+  get blank(): boolean {
+    return this.#sources[0]?.text === '';
+  }
+
   /** The current item is returned by the next call of next() again. */
   unread(): void {
     this.#unread = true;

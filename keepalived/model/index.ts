@@ -19,7 +19,7 @@ export interface Model {
 
 /** What the command line says to the sidecars. */
 export interface RunFlags {
-  /** `-X`: addresses go when a signal ends the process, even where they would stay. */
+  /** `-X`: addresses go when a signal ends the process, also with `-V`. */
   releaseVips: boolean;
   /** `-V`: addresses and routes stay at the end. */
   dontReleaseVrrp: boolean;
