@@ -15,7 +15,8 @@ export interface LogTarget {
 }
 
 /**
- * The sink for a process of the suite. A log file that cannot be opened is said in what else there is.
+ * The sink for a process of the suite. A log file that cannot be opened is said in what else there is, and stderr takes its place where there
+ * is nothing else.
  * @param ident the name in front of each line (`Keepalived_vrrp`)
  */
 export function consoleOrSyslog(ident: string, target: LogTarget): LogSink {
@@ -29,7 +30,10 @@ export function consoleOrSyslog(ident: string, target: LogTarget): LogSink {
   if (target.file !== undefined) {
     const sink = fileSink(ident, target.file);
     if (typeof sink === 'function') sinks.push(sink);
-    else for (const other of sinks) other('err', `no log file: ${sink.error}`);
+    else {
+      if (sinks.length === 0) sinks.push((_severity, line) => complain(ident, line));
+      for (const other of sinks) other('err', `no log file: ${sink.error}`);
+    }
   }
   return (severity, line) => {
     // One message is one line: text that came from outside cannot forge another.
@@ -38,8 +42,26 @@ export function consoleOrSyslog(ident: string, target: LogTarget): LogSink {
   };
 }
 
-/** Lines to a file. Those that a full disk does not take are lost, and the next one says how many were. */
-function fileSink(ident: string, path: string): LogSink | { error: string } {
+/** On stderr, beside all sinks: about a sink itself. */
+function complain(ident: string, sentence: string): void {
+  try {
+    writeSync(2, `${ident}[${process.pid}]: ${sentence}\n`);
+  } catch {
+    // Nobody is there to hear it.
+  }
+}
+
+/**
+ * Lines appended to a file. A full disk must not stop the work that was to be logged: the first line that is lost goes to stderr with the
+ * reason, and the file says how many there were when it takes lines again.
+ * @param write replaced in tests; returns how many bytes it took
+ * @returns the sink, or why the file cannot be opened
+ */
+export function fileSink(
+  ident: string,
+  path: string,
+  write: (fd: number, bytes: Uint8Array) => number = writeSync,
+): LogSink | { error: string } {
   let fd: number;
   try {
     fd = openSync(path, 'a', 0o644);
@@ -54,18 +76,17 @@ function fileSink(ident: string, path: string): LogSink | { error: string } {
     const before = lost > 0 ? `${torn ? '\n' : ''}${head}${lost} log lines were lost: ${why}\n` : '';
     const bytes = Buffer.from(`${before}${head}${severity === 'debug' ? 'debug: ' : ''}${line}\n`);
     try {
-      const written = writeSync(fd, bytes);
+      const written = write(fd, bytes);
       if (written === bytes.length) {
         lost = 0;
         torn = false;
         return;
       }
-      torn = written > 0;
+      torn ||= written > 0;
       why = 'the disk is full';
     } catch (error) {
-      // A full disk must not stop the work that was to be logged.
       why = (error as Error).message;
     }
-    lost++;
+    if (lost++ === 0) complain(ident, `log file ${path}: ${why}, lost: ${line}`);
   };
 }

@@ -1,5 +1,6 @@
 #include "log.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,6 +12,8 @@ static const char *const names[] = {"emerg", "alert", "crit", "err", "warning", 
 
 static int log_fd = STDERR_FILENO;
 static enum log_level log_least = LOG_INFORMATION;
+/* Lines that the file did not take since it last took one. Several threads log. */
+static unsigned long log_lost;
 
 int log_open(const char *file)
 {
@@ -34,6 +37,43 @@ bool log_level_set(const char *name)
 	return false;
 }
 
+static size_t log_head(char *line, size_t room, enum log_level level)
+{
+	time_t now = time(NULL);
+	struct tm tm;
+	size_t length;
+
+	if (log_fd == STDERR_FILENO)
+		return (size_t)snprintf(line, room, "dpvsd: ");
+	localtime_r(&now, &tm);
+	length = strftime(line, room, "%Y-%m-%dT%H:%M:%S%z ", &tm);
+	return length + (size_t)snprintf(line + length, room - length, "%s ", names[level]);
+}
+
+/* A line that the file does not take is lost there, but not altogether: the first of them goes to standard
+ * error with the reason, and the file tells how many there were as soon as it takes lines again. */
+static void log_put(const char *line, size_t length)
+{
+	ssize_t wrote = write(log_fd, line, length);
+
+	if (wrote == (ssize_t)length) {
+		unsigned long lost = __atomic_exchange_n(&log_lost, 0, __ATOMIC_RELAXED);
+
+		if (lost > 0 && log_fd != STDERR_FILENO)
+			log_line(LOG_WARNING_LEVEL, "the log file did not take %lu lines before the last one",
+				 lost);
+		return;
+	}
+	if (log_fd == STDERR_FILENO)
+		return;
+	if (__atomic_fetch_add(&log_lost, 1, __ATOMIC_RELAXED) == 0) {
+		const char *why = wrote < 0 ? strerror(errno) : "no room for the whole line";
+
+		dprintf(STDERR_FILENO, "dpvsd: the log file takes no lines (%s), the first of them: %.*s",
+			why, (int)length, line);
+	}
+}
+
 void log_line(enum log_level level, const char *format, ...)
 {
 	char line[1024];
@@ -43,16 +83,7 @@ void log_line(enum log_level level, const char *format, ...)
 
 	if (level > log_least)
 		return;
-	if (log_fd == STDERR_FILENO) {
-		length = (size_t)snprintf(line, sizeof(line), "dpvsd: ");
-	} else {
-		time_t now = time(NULL);
-		struct tm tm;
-
-		localtime_r(&now, &tm);
-		length = strftime(line, sizeof(line), "%Y-%m-%dT%H:%M:%S%z ", &tm);
-		length += (size_t)snprintf(line + length, sizeof(line) - length, "%s ", names[level]);
-	}
+	length = log_head(line, sizeof(line), level);
 	va_start(arguments, format);
 	wrote = vsnprintf(line + length, sizeof(line) - length - 1, format, arguments);
 	va_end(arguments);
@@ -61,6 +92,5 @@ void log_line(enum log_level level, const char *format, ...)
 	if (length > sizeof(line) - 2)
 		length = sizeof(line) - 2;
 	line[length++] = '\n';
-	if (write(log_fd, line, length) < 0)
-		return;
+	log_put(line, length);
 }

@@ -19,7 +19,8 @@ enum log_level {
 int log_open(const char *file);
 /* By name of dpvs.conf's settings ("info"); false for an unknown one. */
 bool log_level_set(const char *name);
-/* One line, with date and level in front where it goes to a file. A full disk loses lines, nothing else. */
+/* One line, with date and level in front where it goes to a file. A full disk loses lines, nothing else, and
+ * it is told. */
 void log_line(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

@@ -108,7 +108,12 @@ static int write_pid(const char *path)
 	if (fd < 0)
 		return -1;
 	if (write(fd, text, (size_t)length) != length) {
+		int why = errno;
+
+		/* An empty file would be worse than none. */
+		unlink(path);
 		close(fd);
+		errno = why;
 		return -1;
 	}
 	return close(fd);

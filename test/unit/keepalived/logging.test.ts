@@ -1,9 +1,9 @@
 import { deepEqual, equal, match } from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { consoleOrSyslog } from '../../../keepalived/logging.js';
+import { consoleOrSyslog, fileSink } from '../../../keepalived/logging.js';
 import { syslogSink, timestamp } from '../../../keepalived/syslog.js';
 import { skipBecause } from '../../runner/skip.js';
 
@@ -54,6 +54,51 @@ describe('logging', () => {
     const lines = readFileSync(seen, 'utf8').trim().split('\n');
     match(lines[0] ?? '', /^<28>\w{3} [ \d]\d \d\d:\d\d:\d\d Keepalived_vrrp\[\d+\]: 2 log lines were lost/);
     match(lines[1] ?? '', /^<29>.* Keepalived_vrrp\[\d+\]: \(VI_1\) Entering MASTER STATE$/);
+  });
+
+  /** What a call writes to stderr, by a process of its own. */
+  function stderrOf(code: string): string {
+    const module = new URL('../../../keepalived/logging.js', import.meta.url).href;
+    const program = `import { consoleOrSyslog } from '${module}';\n${code}`;
+    const done = spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' });
+    equal(done.status, 0, done.stderr);
+    return done.stderr;
+  }
+
+  it('a full disk is told once, with the first line that it did not take', () => {
+    const said = stderrOf(
+      `const sink = consoleOrSyslog('K', { file: '/dev/full' }); sink('info', 'one'); sink('info', 'two');`,
+    );
+    match(said, /^K\[\d+\]: log file \/dev\/full: ENOSPC: .*, lost: one\n$/);
+  });
+
+  it('lines that a full disk did not take are counted in the file afterwards', () => {
+    const file = join(folder, 'file');
+    let room = Number.POSITIVE_INFINITY;
+    const sink = fileSink('K', file, (fd, bytes) => {
+      if (room === 0) throw new Error('ENOSPC');
+      return writeSync(fd, bytes.subarray(0, room));
+    });
+    if (typeof sink !== 'function') throw new Error(sink.error);
+    sink('info', 'before');
+    room = 5;
+    sink('info', 'torn');
+    room = 0;
+    sink('info', 'lost too');
+    room = Number.POSITIVE_INFINITY;
+    sink('debug', 'after');
+    const lines = readFileSync(file, 'utf8').trimEnd().split('\n');
+    equal(lines[1]?.length, 5);
+    deepEqual(
+      lines.toSpliced(1, 1).map((line) => line.replace(/^.*\]: /, '')),
+      ['before', '2 log lines were lost: ENOSPC', 'debug: after'],
+    );
+  });
+
+  it('a file that cannot be opened is no reason not to work: lines go to stderr where there is nothing else', () => {
+    const path = join(folder, 'none', 'log');
+    const said = stderrOf(`consoleOrSyslog('K', { file: '${path}' })('info', 'well')`);
+    match(said, /^K\[\d+\]: no log file: ENOENT: .*none\/log.*\nK\[\d+\]: well\n$/);
   });
 
   it('a line from outside cannot make two', () => {
