@@ -31,7 +31,8 @@ import type { ForwardingWorker } from './plan/workers.js';
  *     worker N lcore L name NAME { port N [rxq Q] txq Q }...
  *                                  numbered from 0; each `port` begins another queue; without rxq the worker only sends there
  *     reload_command WORD...       what to run on SIGHUP: program and arguments; %XX in a word is a character in hexadecimal
- *     twins_command WORD...        what to run for as long as the process does, to watch the kernel's side of the twins; likewise
+ *     twins_command WORD...        what to run for as long as the process does, to watch the kernel's side of the twins; likewise. It
+ *                                  writes a byte to its descriptor 3 every few seconds, and is replaced when it falls silent
  *
  * The lines of tcp.*, udp.*, conn.init_timeout, conn.expire_quiescent, neigh.timeout, ip4.*, ip6.*, uoa.mode and log_level may change
  * later by `Setting` messages of control.proto, under the same names and with the same values.

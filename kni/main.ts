@@ -1,9 +1,22 @@
+import { fstatSync, writeSync } from 'node:fs';
 import { Command } from 'commander';
 import { DpvsdLink } from '../dpvsd/link.js';
 import { socketPath } from '../dpvsd/places.js';
 import { Log, stderrSink } from '../lib/log.js';
 import { Poller } from '../lib/poller.js';
 import { TwinWatcher } from './watcher.js';
+
+/** dpvsd hears at this descriptor that we are alive. It may be closed when somebody else has started us. */
+const ALIVE_FD = 3;
+const ALIVE_INTERVAL = 2000;
+
+function tellAlive(): void {
+  try {
+    if (fstatSync(ALIVE_FD).isFIFO()) writeSync(ALIVE_FD, '.');
+  } catch {
+    // Nobody listens.
+  }
+}
 
 /** The watcher of the kernel's side of the twins. dpvsd starts it, and it ends with dpvsd. */
 function main(words: string[]): void {
@@ -33,6 +46,8 @@ function main(words: string[]): void {
   }, 1000).unref();
   process.on('SIGTERM', end);
   link.start();
+  tellAlive();
+  setInterval(tellAlive, ALIVE_INTERVAL).unref();
 }
 
 main(process.argv.slice(2));

@@ -321,7 +321,7 @@ static void reload(const struct master *master)
 		return;
 	}
 	log_line(LOG_NOTICE_LEVEL, "HUP: reading the configuration again");
-	if (child_start(master->settings.reload_words) < 0)
+	if (child_start(master->settings.reload_words, -1) < 0)
 		log_line(LOG_ERROR, "HUP: cannot start the reload: %s", strerror(errno));
 }
 
