@@ -1,13 +1,16 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Log } from '../lib/log.js';
-import type { CompanionOrder, CompanionReport } from './companion-protocol.js';
+import type { CompanionAnswer, CompanionOrder, CompanionReport } from './companion-protocol.js';
 import type { Notification } from './notifications.js';
 
 /** Time between the death of a companion and the start of the next. */
 const RESTART_DELAY = 1000;
 /** The end waits this long for scripts and mail of the last notifications. */
 const END_LIMIT = 6000;
+/** How often it is asked whether it still answers, and how long it may take. */
+const PING_INTERVAL = 5000;
+const PING_LIMIT = 30_000;
 
 type Configuration = Extract<CompanionOrder, { type: 'configure' }>;
 
@@ -18,11 +21,23 @@ export class Companion {
   #child: ChildProcess | undefined;
   #configuration: Configuration | undefined;
   #restart: NodeJS.Timeout | undefined;
+  #pinger: NodeJS.Timeout | undefined;
+  #unansweredSince: number | undefined;
+  readonly #pings: { interval: number; limit: number };
   #ending = false;
 
-  constructor(onReport: (report: CompanionReport) => void, log: Log) {
+  constructor(
+    onReport: (report: CompanionReport) => void,
+    log: Log,
+    pings = { interval: PING_INTERVAL, limit: PING_LIMIT },
+  ) {
     this.#onReport = onReport;
     this.#log = log;
+    this.#pings = pings;
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid;
   }
 
   configure(configuration: Configuration): void {
@@ -40,6 +55,7 @@ export class Companion {
   async end(): Promise<void> {
     this.#ending = true;
     clearTimeout(this.#restart);
+    clearInterval(this.#pinger);
     const child = this.#child;
     if (!child) return;
     await new Promise<void>((resolve) => {
@@ -57,6 +73,21 @@ export class Companion {
     if (child?.connected) child.send(order, undefined, undefined, () => {});
   }
 
+  /** One that hangs tells trackers nothing any more, and notifies nobody: it is ended, and started again as one that died. */
+  #ping(child: ChildProcess): void {
+    const { limit } = this.#pings;
+    const now = performance.now();
+    if (this.#unansweredSince !== undefined && now - this.#unansweredSince >= limit) {
+      this.#log.error(
+        `companion of VRRP (pid ${child.pid}) has not answered for ${limit / 1000} seconds, it is replaced`,
+      );
+      child.kill('SIGKILL');
+      return;
+    }
+    this.#unansweredSince ??= now;
+    this.#send({ type: 'ping' });
+  }
+
   #start(): void {
     const program = fileURLToPath(new URL('./companion.js', import.meta.url));
     const child = fork(program, [], {
@@ -64,10 +95,17 @@ export class Companion {
       execArgv: ['--max-old-space-size=64', '--max-semi-space-size=1'],
     });
     this.#child = child;
-    child.on('message', (report: CompanionReport) => this.#onReport(report));
+    this.#unansweredSince = undefined;
+    clearInterval(this.#pinger);
+    this.#pinger = setInterval(() => this.#ping(child), this.#pings.interval);
+    child.on('message', (report: CompanionAnswer) => {
+      if (report.type !== 'pong') this.#onReport(report);
+      else if (this.#child === child) this.#unansweredSince = undefined;
+    });
     child.on('error', (error) => this.#log.error(`companion of VRRP: ${error.message}`));
     child.on('exit', (code, signal) => {
       if (this.#child === child) this.#child = undefined;
+      clearInterval(this.#pinger);
       if (this.#ending) return;
       this.#log.error(`companion of VRRP ended (${signal ?? code}), starting it again`);
       this.#restart = setTimeout(() => this.#start(), RESTART_DELAY);

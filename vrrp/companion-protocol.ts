@@ -22,6 +22,7 @@ export type CompanionOrder =
       notification: Notification /** Wait for the scripts, a second each at most. */;
       wait: boolean;
     }
+  | { type: 'ping' }
   | { type: 'end' };
 
 export type CompanionReport =
@@ -31,3 +32,6 @@ export type CompanionReport =
   | { type: 'file'; name: string; value: number }
   /** So many processes match. */
   | { type: 'process'; name: string; count: number };
+
+/** All that it says; `pong`: it heard a ping. */
+export type CompanionAnswer = CompanionReport | { type: 'pong' };

@@ -2,7 +2,7 @@ import { createNotify, type Notify } from '../keepalived/notify/index.js';
 import { sidecarLog } from '../keepalived/sidecar.js';
 import { setNice } from '../lib/libc.js';
 import { AcceptFilter } from './accept-filter.js';
-import type { CompanionOrder, CompanionReport } from './companion-protocol.js';
+import type { CompanionAnswer, CompanionOrder } from './companion-protocol.js';
 import { FileWatcher } from './file-watcher.js';
 import { ProcessWatcher } from './process-watcher.js';
 import { ScriptRunner } from './script-runner.js';
@@ -15,7 +15,7 @@ const log = sidecarLog('vrrp');
 let notify: Notify | undefined;
 let work: Promise<unknown> = Promise.resolve();
 
-function report(message: CompanionReport): void {
+function report(message: CompanionAnswer): void {
   // The channel may close at any moment; 'disconnect' deals with that.
   if (process.connected) process.send?.(message, undefined, undefined, () => {});
 }
@@ -57,6 +57,9 @@ process.on('message', (order: CompanionOrder) => {
       if (order.wait) work = Promise.allSettled([work, ...runs]);
       break;
     }
+    case 'ping':
+      report({ type: 'pong' });
+      break;
     case 'end':
       void end();
       break;
