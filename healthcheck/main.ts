@@ -25,6 +25,9 @@ import { Reactor } from './sockets.js';
 /** When what a start or reload has left behind is collected: the first batch has then gone to the dataplane. Milliseconds. */
 const SETTLED = 1000;
 
+/** An open file limit that is worth a word. */
+const FEW_FILES = 1024;
+
 /** The health checker as a process under the front door. */
 function main(): void {
   const log = sidecarLog('healthcheck');
@@ -50,7 +53,12 @@ function main(): void {
             onQuorum: (name, addresses, up) => publish({ topic: 'quorum', name, addresses, up }),
           });
           // Some descriptors belong to scripts, FIFOs, logs and the dataplane.
-          engine.runner.limit = Math.max(64, Math.min(16_384, openFileLimit() - 256));
+          const files = openFileLimit();
+          engine.runner.limit = Math.max(64, Math.min(16_384, files - 256));
+          if (files < FEW_FILES)
+            log.warning(
+              `this process may open only ${files} files: no more than ${engine.runner.limit} checks are under way at once, others wait; raise the limit (systemd: LimitNOFILE=, shell: ulimit -n)`,
+            );
         }
         if (!part) tune(next, log);
         else if (!sameDriver(part, next)) log.warning('lvs_director takes effect at the next start only');
