@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -164,6 +164,40 @@ describe('the native process as bin/dpvsd starts it', function () {
       await until('the daemon is gone', () => !existsSync(place.pid));
     }
     assert.notEqual(readFileSync(join(folder, 'log'), 'utf8'), '');
+  });
+
+  it('says that memory does not suffice, and starts nothing', async () => {
+    const text = confText('global_defs {\n memory 128\n}').replace(
+      'pktpool_size 4095',
+      'pktpool_size 131071',
+    );
+    writeFileSync(place.conf, text);
+    const run = start();
+    assert.equal(await run.ended, 1);
+    assert.match(
+      run.output(),
+      /^dpvsd: no memory for 131071 packets on node \d: .*: lower pktpool_size, or give more memory/m,
+    );
+    assert.ok(!existsSync(place.ipc) && !existsSync(place.pid));
+  });
+
+  it('leaves a file alone that is where its socket should be', async () => {
+    writeFileSync(place.ipc, 'precious');
+    const run = start();
+    assert.equal(await run.ended, 1);
+    assert.match(run.output(), /exists and is no socket: name another path \(-x\)/);
+    assert.equal(readFileSync(place.ipc, 'utf8'), 'precious');
+    rmSync(place.ipc);
+  });
+
+  it('starts where its pid file cannot be written, and says so', async () => {
+    const pid = join(folder, 'folder');
+    mkdirSync(pid);
+    const run = start('-p', pid);
+    await ready(run);
+    assert.match(run.output(), /^dpvsd: pid file .*folder: Is a directory$/m);
+    run.child.kill('SIGTERM');
+    assert.equal(await run.ended, 0, run.output());
   });
 
   it('names the port that does not come up, and starts nothing', async () => {

@@ -278,6 +278,31 @@ describe('plan: threads and queues', () => {
     assert.deepEqual(plan.eal.slice(0, 4), ['--lcores', '0@0,1@3,2@5', '--main-lcore', '0']);
   });
 
+  it('adds a worker where the file has none but the master', () => {
+    const { plan } = planned(conf(veth('dpdk0', 0), 'worker m {\n type master\n cpu_id 3\n}'), {
+      ...laptop,
+      cpus: 4,
+    });
+    assert.equal(plan.master.cpu, 3);
+    assert.ok(plan.workers.length > 0 && plan.workers.every((one) => one.cpu !== 3));
+  });
+
+  it('takes a CPU that several workers name, with a warning', () => {
+    const text = conf(
+      veth('dpdk0', 0),
+      `${worker('a', 1, use('dpdk0', '0'))}\n${worker('b', 1, use('dpdk0', '1'))}`,
+    );
+    const { plan, said } = planned(text);
+    assert.deepEqual(
+      plan.workers.map((one) => one.cpu),
+      [1, 1],
+    );
+    assert.deepEqual(
+      said.filter((line) => line.includes('share')),
+      ['f: warning: a and b share CPU 1: they take turns, which costs speed; give each a cpu_id of its own'],
+    );
+  });
+
   it('finds a sending queue where the file leaves it out', () => {
     const { plan } = planned(
       conf(
