@@ -21,9 +21,9 @@ const DEFAULT_NICE = -10;
 runSidecar<BfdPart>(
   {
     name: 'bfd',
-    onModel({ global, bfd }) {
+    onModel({ global, bfd, frr }) {
       if (!manager) tune(global.bfd);
-      manager ??= new Manager(log, (name, up) => publish({ topic: 'bfd', name, up }));
+      manager ??= new Manager(log, (name, up) => publish({ topic: 'bfd', name, up }), frr);
       manager.apply(bfd);
     },
     onDump: (kind) => (kind === 'data' ? (manager?.describe() ?? '') : ''),

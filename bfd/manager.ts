@@ -5,6 +5,7 @@ import { formatIp, parseIp } from '../lib/ip.js';
 import { LibcError } from '../lib/libc.js';
 import type { Log } from '../lib/log.js';
 import { Poller } from '../lib/poller.js';
+import { Bfdd, type BfddPeer, peerFor, peerLines } from './bfdd.js';
 import { type ControlPacket, decodeControl, encodeControl } from './packet.js';
 import { Session } from './session.js';
 import { type Received, type Sender, Transport } from './transport.js';
@@ -14,6 +15,8 @@ const PATIENCE = 3000;
 /** Pause before sockets that were refused are tried again, and between complaints about one thing, milliseconds. */
 const RETRY = 5000;
 const COMPLAINT_INTERVAL = 60_000;
+/** How often it is looked whether FRR's bfdd has come, milliseconds. */
+const BFDD_INTERVAL = 1000;
 
 interface Entry {
   model: BfdInstance;
@@ -24,9 +27,11 @@ interface Entry {
   patience: Timer | undefined;
   retry: Timer | undefined;
   dropped: number;
+  /** What bfdd says of it, while that is followed. */
+  followed: string | undefined;
 }
 
-/** All BFD sessions of this node. */
+/** All BFD sessions of this node: own ones, or those of FRR's bfdd where that runs. */
 export class Manager {
   readonly poller: Poller;
   readonly #log: Log;
@@ -36,9 +41,19 @@ export class Manager {
   readonly #byNeighbour = new Map<string, Entry>();
   readonly #byDiscriminator = new Map<number, Entry>();
   readonly #complaints = new Map<string, number>();
+  readonly #bfdd: Bfdd | undefined;
+  #whose: 'undecided' | 'own' | 'bfdd' = 'undecided';
+  #watch: Timer | undefined;
+  /** A bfdd that has just come may take until then to get its sessions up, unless they were up already. */
+  #patientUntil = 0;
+  readonly #seenUp = new Set<Entry>();
+  #silentSince: number | undefined;
 
-  /** @param tell others are told when a session comes up or goes down */
-  constructor(log: Log, tell: (name: string, up: boolean) => void) {
+  /**
+   * @param tell others are told when a session comes up or goes down
+   * @param frr folder of FRR's VTY sockets; absent: bfdd is not looked for
+   */
+  constructor(log: Log, tell: (name: string, up: boolean) => void, frr: string | undefined) {
     this.#log = log;
     this.#tell = tell;
     this.poller = new Poller((error) => {
@@ -46,6 +61,7 @@ export class Manager {
     });
     this.#transport = new Transport(this.poller);
     this.#transport.onPacket = (received) => this.#received(received);
+    this.#bfdd = frr === undefined ? undefined : new Bfdd(this.poller, frr);
   }
 
   /** Puts a configuration in force. Sessions that stay keep their state; other timers are told to the neighbour. */
@@ -66,13 +82,22 @@ export class Manager {
         this.#add(model);
       }
     }
+    if (this.#whose === 'undecided') this.#decide();
   }
 
   /** Text for `keepalived_bfd.data`. */
   describe(): string {
     const lines: string[] = [];
-    for (const { model, session, dropped } of this.#entries.values()) {
+    for (const { model, session, dropped, followed } of this.#entries.values()) {
       const { remote, counters } = session;
+      if (this.#whose === 'bfdd') {
+        lines.push(
+          ` BFD Instance = ${model.name}`,
+          `   Neighbor IP = ${model.neighbourIp}${model.multihop ? ' (multihop)' : ''}`,
+          `   State = ${followed ?? 'not read yet'}, a session of FRR's bfdd`,
+        );
+        continue;
+      }
       lines.push(
         ` BFD Instance = ${model.name}`,
         `   Neighbor IP = ${model.neighbourIp}${model.multihop ? ' (multihop)' : ''}`,
@@ -92,6 +117,8 @@ export class Manager {
 
   /** Tells the neighbours that this is no failure, and ends. */
   stop(): void {
+    this.#watch?.cancel();
+    this.#bfdd?.close();
     for (const entry of [...this.#entries.values()]) this.#remove(entry);
     this.#transport.close();
     this.poller.close();
@@ -107,7 +134,7 @@ export class Manager {
       changed: (state, diagnostic) => {
         this.#log.info(`BFD_Instance(${model.name}) Entering ${state} state (${diagnostic})`);
         if (state === 'Up') this.#report(entry, true);
-        else if (state === 'Down') this.#report(entry, false);
+        else if (state === 'Down') this.#lost(entry);
       },
     });
     const entry: Entry = {
@@ -118,6 +145,7 @@ export class Manager {
       patience: undefined,
       retry: undefined,
       dropped: 0,
+      followed: undefined,
     };
     this.#entries.set(model.name, entry);
     this.#byNeighbour.set(formatIp(parseIp(model.neighbourIp)), entry);
@@ -125,11 +153,109 @@ export class Manager {
     entry.patience = this.poller.after(
       PATIENCE,
       () => {
-        if (session.state !== 'Up') this.#report(entry, false);
+        if (this.#whose === 'own' && session.state !== 'Up') this.#report(entry, false);
       },
       'patience with a BFD session',
     );
-    this.#open(entry);
+    if (this.#whose === 'own') this.#open(entry);
+  }
+
+  /** Two BFD daemons cannot share the port: where bfdd is, its sessions are followed. */
+  #decide(): void {
+    void this.#bfddAnswers().then((answers) => {
+      if (answers) this.#follow();
+      else this.#begin();
+    });
+  }
+
+  async #bfddAnswers(): Promise<boolean> {
+    return (await this.#bfdd?.answers()) ?? false;
+  }
+
+  #begin(): void {
+    this.#whose = 'own';
+    for (const entry of this.#entries.values()) this.#open(entry);
+    if (this.#bfdd) this.#watchForBfdd();
+  }
+
+  /** bfdd may come later; it then has the port, and we hear nothing any more. */
+  #watchForBfdd(): void {
+    this.#watch = this.poller.after(
+      BFDD_INTERVAL,
+      () => {
+        void this.#bfddAnswers().then((answers) => {
+          if (this.#whose !== 'own') return;
+          if (answers) this.#follow();
+          else this.#watchForBfdd();
+        });
+      },
+      'coming of bfdd',
+    );
+  }
+
+  /** A session of ours is down: because of the neighbour, or because bfdd has taken the port. */
+  #lost(entry: Entry): void {
+    if (!this.#bfdd?.present) {
+      this.#report(entry, false);
+      return;
+    }
+    void this.#bfddAnswers().then((answers) => {
+      if (this.#whose !== 'own') return;
+      if (answers) this.#follow();
+      else if (entry.session.state !== 'Up') this.#report(entry, false);
+    });
+  }
+
+  #follow(): void {
+    this.#whose = 'bfdd';
+    this.#watch?.cancel();
+    this.#log.notice("FRR's bfdd runs here and has the port: its sessions are followed, none are sent");
+    for (const entry of this.#entries.values()) {
+      entry.retry?.cancel();
+      entry.session.close();
+      entry.sender?.close();
+      entry.sender = undefined;
+    }
+    this.#transport.close();
+    this.#patientUntil = this.poller.now() + PATIENCE;
+    this.#bfdd?.follow((peers, error) => this.#heard(peers, error));
+  }
+
+  #heard(peers: readonly BfddPeer[] | undefined, error: string | undefined): void {
+    const now = this.poller.now();
+    if (!peers) {
+      this.#complain(`the sessions of FRR's bfdd cannot be read: ${error}`);
+      // What it said last holds for a while: it may only be starting anew.
+      this.#silentSince ??= now;
+      if (now - this.#silentSince < PATIENCE) return;
+      for (const entry of this.#entries.values()) this.#say(entry, 'unknown');
+      return;
+    }
+    if (this.#silentSince !== undefined) {
+      this.#silentSince = undefined;
+      this.#patientUntil = now + PATIENCE;
+      this.#seenUp.clear();
+    }
+    for (const entry of this.#entries.values()) {
+      const peer = peerFor(entry.model, peers);
+      if (peer?.status === 'up') this.#seenUp.add(entry);
+      // A bfdd that has just come has not got its sessions up yet.
+      else if (now < this.#patientUntil && !this.#seenUp.has(entry)) continue;
+      if (!peer)
+        this.#complain(
+          `BFD_Instance(${entry.model.name}): FRR's bfdd has the port and knows no such session: add '${peerLines(entry.model)}' to its configuration`,
+        );
+      this.#say(entry, peer?.status ?? 'none');
+    }
+  }
+
+  #say(entry: Entry, status: string): void {
+    if (entry.followed !== status)
+      this.#log.info(
+        `BFD_Instance(${entry.model.name}) Entering ${status === 'up' ? 'Up' : 'Down'} state (bfdd: ${status})`,
+      );
+    entry.followed = status;
+    this.#report(entry, status === 'up');
   }
 
   #open(entry: Entry): void {
@@ -148,7 +274,7 @@ export class Manager {
       if (!(error instanceof LibcError)) throw error;
       const why =
         error.code === 'EADDRINUSE'
-          ? 'another BFD daemon has the port (FRR: bfdd): end it, or leave this session to it'
+          ? 'another BFD daemon has the port, and no bfdd of FRR answers: end it, or leave this session to it'
           : error.code === 'EADDRNOTAVAIL'
             ? `the source address ${sourceIp} is not there`
             : error.message;
@@ -163,6 +289,7 @@ export class Manager {
     entry.session.close();
     entry.sender?.close();
     this.#entries.delete(entry.model.name);
+    this.#seenUp.delete(entry);
     this.#byNeighbour.delete(formatIp(parseIp(entry.model.neighbourIp)));
     this.#byDiscriminator.delete(entry.session.discriminator);
   }

@@ -17,6 +17,7 @@ import {
   LibcError,
   MessageBuffer,
   SO_PRIORITY,
+  SO_REUSEADDR,
   SOCK_CLOEXEC,
   SOCK_DGRAM,
   SOCK_NONBLOCK,
@@ -63,7 +64,7 @@ export class Transport {
     this.#poller = poller;
   }
 
-  /** Listens on the port of sessions of this kind, once. @throws LibcError EADDRINUSE when another BFD runs here */
+  /** Listens on the port of sessions of this kind, once. @throws LibcError EADDRINUSE when another BFD daemon runs here */
   listen(family: Family, multihop: boolean): void {
     const key = `${family} ${multihop}`;
     if (this.#receivers.has(key)) return;
@@ -78,6 +79,9 @@ export class Transport {
         setsockopt(fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1);
         bind(fd, sockaddrIn6(new Uint8Array(16), port));
       }
+      // Only now, so that we share with nobody who was here before. FRR's bfdd aborts where it cannot bind; this lets it,
+      // and what arrives is its own from then on.
+      setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     } catch (error) {
       close(fd);
       throw error;

@@ -17,6 +17,7 @@ import { type DumpSource, dumpFile } from './dump-files.js';
 import { format } from './grammar/diagnostics.js';
 import type { LogTarget } from './logging.js';
 import type { Model, RunFlags } from './model/index.js';
+import { DEFAULT_FRR_FOLDER } from './model/ospf-bridge.js';
 import type { Script } from './model/script.js';
 import { runScript } from './notify/script.js';
 import type { Options } from './options.js';
@@ -58,7 +59,10 @@ const kinds: Kind[] = [
     title: 'BFD',
     program: join(compiled, 'bfd', 'main.js'),
     wanted: (model, options) => !options.noBfd && (options.all || model.bfd.sessions.length > 0),
-    part: (model, run) => ({ global: model.global, bfd: model.bfd, run }),
+    part: (model, run) => {
+      const { router = 'frr', vty = DEFAULT_FRR_FOLDER } = model.ospfBridge ?? {};
+      return { global: model.global, bfd: model.bfd, ...(router === 'frr' ? { frr: vty } : {}), run };
+    },
   },
   {
     name: 'healthcheck',

@@ -4,7 +4,7 @@ import { attempt, run, until } from './command.js';
 import type { Host } from './host.js';
 
 /** Where Debian has FRR's daemons. */
-const FRR = '/usr/lib/frr';
+const FRR = process.env.FRR_FOLDER ?? '/usr/lib/frr';
 
 export type DaemonName = 'zebra' | 'ospfd' | 'ospf6d' | 'bfdd';
 

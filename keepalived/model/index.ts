@@ -47,6 +47,8 @@ export interface HealthcheckPart {
 export interface BfdPart {
   global: Global;
   bfd: BfdModel;
+  /** Folder of FRR's VTY sockets, where bfdd is looked for; absent: another routing daemon is used. */
+  frr?: string;
   run?: RunFlags;
 }
 

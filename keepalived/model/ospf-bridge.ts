@@ -54,6 +54,8 @@ export interface OspfBridge {
 }
 
 export const DEFAULT_BRIDGE_SOCKET = '/run/ospf-bridge.sock';
+/** Where FRR's packages put the VTY sockets. */
+export const DEFAULT_FRR_FOLDER = '/run/frr';
 
 export function defaultOspfBridge(): OspfBridge {
   return {

@@ -16,6 +16,9 @@ export const HEADER_LENGTH = 16;
 const NLA_TYPE_MASK = 0x3fff;
 export const NLA_F_NESTED = 0x8000;
 
+/** Room of a message before it grows, bytes: a host route takes 60. */
+const FIRST_LENGTH = 128;
+
 const align = (length: number) => (length + 3) & ~3;
 
 /** A request being written. */
@@ -25,7 +28,8 @@ export class MessageWriter {
 
   /** @param type RTM_... @param flags NLM_F_... besides NLM_F_REQUEST @param body the fixed structure */
   constructor(type: number, flags: number, body: Uint8Array) {
-    this.#bytes = Buffer.alloc(256);
+    // From the pool: a thousand routes are a thousand of these.
+    this.#bytes = Buffer.allocUnsafe(FIRST_LENGTH).fill(0);
     this.#bytes.writeUInt16LE(type, 4);
     this.#bytes.writeUInt16LE(flags | NLM_F_REQUEST, 6);
     this.#bytes.set(body, HEADER_LENGTH);
@@ -40,41 +44,49 @@ export class MessageWriter {
   }
 
   bytes(type: number, value: Uint8Array): this {
-    const length = 4 + value.length;
-    this.#room(align(length));
-    this.#bytes.writeUInt16LE(length, this.#length);
-    this.#bytes.writeUInt16LE(type, this.#length + 2);
-    this.#bytes.set(value, this.#length + 4);
-    this.#length += align(length);
+    const at = this.#begin(type, value.length);
+    this.#bytes.set(value, at);
     return this;
   }
 
+  /** Begins an attribute of this length. @returns where its value belongs; what is there is zero */
+  #begin(type: number, length: number): number {
+    const start = this.#length;
+    this.#room(align(4 + length));
+    this.#bytes.writeUInt16LE(4 + length, start);
+    this.#bytes.writeUInt16LE(type, start + 2);
+    this.#length = start + align(4 + length);
+    return start + 4;
+  }
+
   u8(type: number, value: number): this {
-    return this.bytes(type, Buffer.from([value]));
+    const at = this.#begin(type, 1);
+    this.#bytes[at] = value;
+    return this;
   }
 
   u16(type: number, value: number): this {
-    const bytes = Buffer.alloc(2);
-    bytes.writeUInt16LE(value);
-    return this.bytes(type, bytes);
+    const at = this.#begin(type, 2);
+    this.#bytes.writeUInt16LE(value, at);
+    return this;
   }
 
   u32(type: number, value: number): this {
-    const bytes = Buffer.alloc(4);
-    bytes.writeUInt32LE(value >>> 0);
-    return this.bytes(type, bytes);
+    const at = this.#begin(type, 4);
+    this.#bytes.writeUInt32LE(value >>> 0, at);
+    return this;
   }
 
   u64(type: number, value: bigint): this {
-    const bytes = Buffer.alloc(8);
-    bytes.writeBigUInt64LE(value);
-    return this.bytes(type, bytes);
+    const at = this.#begin(type, 8);
+    this.#bytes.writeBigUInt64LE(value, at);
+    return this;
   }
 
   u64be(type: number, value: bigint): this {
-    const bytes = Buffer.alloc(8);
-    bytes.writeBigUInt64BE(value);
-    return this.bytes(type, bytes);
+    const at = this.#begin(type, 8);
+    this.#bytes.writeBigUInt64BE(value, at);
+    return this;
   }
 
   /** A string with its terminating zero. */

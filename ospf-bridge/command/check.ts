@@ -1,10 +1,10 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import type { OspfBridgePart } from '../../keepalived/model/index.js';
 import { parseIp } from '../../lib/ip.js';
+import { VtyError } from '../../lib/vty/vty.js';
 import { Kernel } from '../kernel.js';
 import { prefixOf, scopeOf } from '../policy.js';
 import { type ReadBack, routerOf } from '../router/router.js';
-import { VtyError } from '../vty/vty.js';
 
 export interface Finding {
   level: 'ok' | 'note' | 'warning' | 'error';

@@ -1,9 +1,9 @@
 import type { OspfBridgePart } from '../../keepalived/model/index.js';
 import type { OspfBridge, OspfInterface } from '../../keepalived/model/ospf-bridge.js';
+import { openTelnetVty } from '../../lib/vty/telnet.js';
+import { openUnixVty } from '../../lib/vty/unix.js';
+import { VtyError } from '../../lib/vty/vty.js';
 import { prefixOf, scopeOf } from '../policy.js';
-import { openTelnetVty } from '../vty/telnet.js';
-import { openUnixVty } from '../vty/unix.js';
-import { VtyError } from '../vty/vty.js';
 
 /** The configuration of one daemon. */
 export interface SetupText {

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { openBird } from '../vty/bird.js';
-import { type Vty, VtyError } from '../vty/vty.js';
+import { openBird } from '../../lib/vty/bird.js';
+import { type Vty, VtyError } from '../../lib/vty/vty.js';
 import type { Announced, Neighbour, ReadBack, Router } from './router.js';
 
 /** BIRD, read over its control socket. */

@@ -1,12 +1,12 @@
-import type { OspfBridge } from '../../keepalived/model/ospf-bridge.js';
-import { openTelnetVty } from '../vty/telnet.js';
-import { openUnixVty } from '../vty/unix.js';
-import { type Vty, VtyError } from '../vty/vty.js';
+import { DEFAULT_FRR_FOLDER, type OspfBridge } from '../../keepalived/model/ospf-bridge.js';
+import { openTelnetVty } from '../../lib/vty/telnet.js';
+import { openUnixVty } from '../../lib/vty/unix.js';
+import { type Vty, VtyError } from '../../lib/vty/vty.js';
 import type { Announced, Neighbour, ReadBack, Router } from './router.js';
 
 type Daemon = 'ospfd' | 'ospf6d' | 'bfdd' | 'zebra';
 
-const folders = { frr: '/run/frr', quagga: '/run/quagga' } as const;
+const folders = { frr: DEFAULT_FRR_FOLDER, quagga: '/run/quagga' } as const;
 
 /** FRR and quagga: ospfd and ospf6d, read over their VTYs; bfdd too where there is one. */
 export class ZebraRouter implements Router {

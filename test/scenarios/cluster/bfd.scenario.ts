@@ -83,6 +83,33 @@ ${lines.map((line) => `  ${line}\n`).join('')}}
 `;
 const globals = 'global_defs {\n  script_user root\n  lvs_director dry-run\n}\n';
 
+/** Who depends on the session `b`. */
+const dependants = `vrrp_instance V {
+  interface eth0
+  virtual_router_id 7
+  priority 100
+  advert_int 0.1
+  version 3
+  track_bfd {
+    b
+  }
+  virtual_ipaddress {
+    10.77.0.99/32
+  }
+}
+virtual_server 10.77.0.98 80 {
+  delay_loop 1
+  lb_algo rr
+  lb_kind NAT
+  protocol TCP
+  real_server 10.77.0.50 80 {
+    BFD_CHECK {
+      name b
+    }
+  }
+}
+`;
+
 describe('BFD beside other programs', () => {
   let wire: Wire;
   before(async function () {
@@ -187,33 +214,7 @@ describe('BFD beside other programs', () => {
 
   it('track_bfd and BFD_CHECK follow the session', async function () {
     this.timeout(60_000);
-    const vrrp = `vrrp_instance V {
-  interface eth0
-  virtual_router_id 7
-  priority 100
-  advert_int 0.1
-  version 3
-  track_bfd {
-    b
-  }
-  virtual_ipaddress {
-    10.77.0.99/32
-  }
-}
-`;
-    const balancing = `virtual_server 10.77.0.98 80 {
-  delay_loop 1
-  lb_algo rr
-  lb_kind NAT
-  protocol TCP
-  real_server 10.77.0.50 80 {
-    BFD_CHECK {
-      name b
-    }
-  }
-}
-`;
-    const running = wire.keepalived(wire.a, globals + session('b', '10.77.0.2') + vrrp + balancing);
+    const running = wire.keepalived(wire.a, globals + session('b', '10.77.0.2') + dependants);
     const other = wire.keepalived(wire.b, globals + session('a', '10.77.0.1'));
     await until('the instance to be master', () =>
       running.output.includes('(V) Entering MASTER STATE'),
@@ -230,5 +231,63 @@ describe('BFD beside other programs', () => {
     await until('the server again', () => since().includes('Adding service [10.77.0.50]:tcp:80 to VS'));
     await again.stop();
     await running.stop();
+  });
+
+  it('where FRR’s bfdd has the port its sessions are followed, also when it comes later', async function () {
+    this.timeout(90_000);
+    const daemons = new RoutingDaemons(wire.a, wire.shared);
+    const bridge = `ospf_bridge {\n  vty ${daemons.folder}\n  socket ${wire.record.folder}/bridge\n}\n`;
+    const peer = ' peer 10.77.0.2\n  receive-interval 50\n  transmit-interval 50\n  no shutdown\n';
+    const other = () => wire.keepalived(wire.b, globals + session('a', '10.77.0.1'));
+    const running = wire.keepalived(
+      wire.a,
+      globals + bridge + session('b', '10.77.0.2') + session('alone', '10.77.0.77') + dependants,
+    );
+    let before = 0;
+    const since = () => running.output.slice(before);
+    const said = async (text: string) => {
+      await until(`'${text}'`, () => since().includes(text), { limit: 20_000 }).catch((error: Error) => {
+        throw new Error(`${error.message}\n${since()}`);
+      });
+      before = running.output.length;
+    };
+    let far = other();
+    await said('(V) Entering MASTER STATE');
+    // An own session is up when bfdd comes, which aborts where it cannot have the port.
+    await daemons.start('zebra', 'hostname a\n');
+    await daemons.start('bfdd', `bfd\n${peer}`);
+    await said('its sessions are followed');
+    await until('bfdd to be up', async () => /Status: up/.test(await daemons.ask('bfdd', 'show bfd peers')));
+    await said("knows no such session: add 'bfd / peer 10.77.0.77'");
+    await until('the instance to be master', () => !/FAULT(?![\s\S]*MASTER)/.test(running.output));
+    await far.stop();
+    await said('(V) Entering FAULT STATE');
+    far = other();
+    await said('(V) Entering MASTER STATE');
+    await until('the server', () =>
+      /Adding service \[10\.77\.0\.50\](?![\s\S]*Removing)/.test(running.output),
+    );
+    // A bfdd that starts anew is no failure of the neighbour; one that stays away is.
+    daemons.kill('bfdd');
+    await daemons.start('bfdd');
+    await until('bfdd to be up again', async () =>
+      /Status: up/.test(await daemons.ask('bfdd', 'show bfd peers')),
+    );
+    assert.ok(!since().includes('FAULT'), since());
+    daemons.kill('bfdd');
+    await said('(V) Entering FAULT STATE');
+    await running.stop();
+    // And now bfdd is there first.
+    await daemons.start('bfdd');
+    const second = wire.keepalived(wire.a, globals + bridge + session('b', '10.77.0.2') + dependants);
+    await until('the master', () => second.output.includes('(V) Entering MASTER STATE'), {
+      limit: 20_000,
+    }).catch((error: Error) => {
+      throw new Error(`${error.message}\n${second.output}`);
+    });
+    assert.match(second.output, /BFD_Instance\(b\) Entering Up state \(bfdd: up\)/);
+    await Promise.all([second.stop(), far.stop()]);
+    daemons.kill('bfdd', 'SIGTERM');
+    daemons.kill('zebra', 'SIGTERM');
   });
 });

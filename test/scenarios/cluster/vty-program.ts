@@ -1,8 +1,8 @@
 // Talks to a VTY from inside a namespace, or as another user, and prints what came of it as JSON:
 // PORT PASSWORD ENABLE_PASSWORD COMMAND... or unix PATH COMMAND...
-import { openTelnetVty } from '../../../ospf-bridge/vty/telnet.js';
-import { openUnixVty } from '../../../ospf-bridge/vty/unix.js';
-import { VtyError } from '../../../ospf-bridge/vty/vty.js';
+import { openTelnetVty } from '../../../lib/vty/telnet.js';
+import { openUnixVty } from '../../../lib/vty/unix.js';
+import { VtyError } from '../../../lib/vty/vty.js';
 
 const words = process.argv.slice(2);
 try {

@@ -10,9 +10,9 @@ import { Host } from '../../../lab/host.js';
 import { whyNoLab } from '../../../lab/needs.js';
 import { type LabRecord, register, removeLab } from '../../../lab/registry.js';
 import { RoutingDaemons, whyNoFrr } from '../../../lab/routing-daemon.js';
-import { openBird } from '../../../ospf-bridge/vty/bird.js';
-import { openUnixVty } from '../../../ospf-bridge/vty/unix.js';
-import { VtyError, type VtyFault } from '../../../ospf-bridge/vty/vty.js';
+import { openBird } from '../../../lib/vty/bird.js';
+import { openUnixVty } from '../../../lib/vty/unix.js';
+import { VtyError, type VtyFault } from '../../../lib/vty/vty.js';
 import { skipBecause } from '../../runner/skip.js';
 
 const program = fileURLToPath(new URL('./vty-program.js', import.meta.url));
