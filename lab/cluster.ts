@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -204,6 +204,12 @@ export class ClusterDirector {
         at('bfd'),
       ],
     ]);
+  }
+
+  /** Writes the configuration anew and has it read, as by SIGHUP. */
+  reload(change: (text: string) => string): void {
+    writeFileSync(this.configuration, change(readFileSync(this.configuration, 'utf8')));
+    this.#keepalived?.kill('SIGHUP');
   }
 
   get keepalived(): Running | undefined {
@@ -531,6 +537,7 @@ function routerConf6(numbers: number[]): string {
   return `${numbers.map(one).join('')}router ospf6
  ospf6 router-id 10.0.0.254
  timers throttle spf 0 10 100
+ timers lsa min-arrival 0
 `;
 }
 

@@ -3,12 +3,13 @@ import { createConnection, type Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import type { OspfBridge } from '../keepalived/model/ospf-bridge.js';
 import type { Clock, Timer } from '../lib/clock.js';
+import type { KernelSettings } from './kernel.js';
 
 /** What a bridge says to its guard, a line of JSON each. */
 export type GuardWord =
   | {
       type: 'settings';
-      settings: Pick<OspfBridge, 'announce' | 'protocol' | 'drainInterface' | 'guardTime'>;
+      settings: KernelSettings & Pick<OspfBridge, 'guardTime'>;
     }
   | { type: 'end' };
 

@@ -21,6 +21,17 @@ const SCOPE_LINK = 253;
 /** Netlink answers of 1,000 changes must fit. */
 const RECEIVE_BUFFER = 1 << 20;
 
+/** What of the configuration the kernel's part depends upon. */
+export type KernelSettings = Pick<OspfBridge, 'router' | 'announce' | 'protocol' | 'drainInterface'>;
+
+/** Whether an address is announced as a route. BIRD's OSPFv3 takes no device without a link-local address, as lo is. */
+export function externally(
+  address: string,
+  { router, announce }: Pick<OspfBridge, 'router' | 'announce'>,
+): boolean {
+  return announce === 'external' || (router === 'bird' && address.includes(':'));
+}
+
 /**
  * Announcements as the kernel shows them to routing daemons, marked by a protocol number of their own: host routes that are
  * redistributed, or addresses of the loopback device. Everything goes by netlink: 1,000 changes take milliseconds, while a VTY
@@ -28,16 +39,16 @@ const RECEIVE_BUFFER = 1 << 20;
  */
 export class Kernel {
   readonly #netlink = new NetlinkSocket(undefined, RECEIVE_BUFFER);
-  #settings: Pick<OspfBridge, 'announce' | 'protocol' | 'drainInterface'>;
+  #settings: KernelSettings;
   #loopback = 0;
   #drain: number | undefined;
 
-  constructor(settings: Pick<OspfBridge, 'announce' | 'protocol' | 'drainInterface'>) {
+  constructor(settings: KernelSettings) {
     this.#settings = settings;
     this.#loopback = listLinks(this.#netlink).find(({ name }) => name === 'lo')?.index ?? 1;
   }
 
-  set settings(settings: Pick<OspfBridge, 'announce' | 'protocol' | 'drainInterface'>) {
+  set settings(settings: KernelSettings) {
     if (settings.drainInterface !== this.#settings.drainInterface) this.#drain = undefined;
     this.#settings = settings;
   }
@@ -47,13 +58,13 @@ export class Kernel {
     const found = new Map<string, Standing>();
     const standing = (index: number | undefined): Standing =>
       index === this.#loopback ? 'announced' : 'drained';
-    if (this.#settings.announce === 'external') {
+    if (this.#settings.announce === 'external' || this.#drainsByRoute) {
       for (const { destination, table, index } of listRoutes(this.#netlink, this.#settings.protocol)) {
         if (table !== TABLE_MAIN || index === undefined) continue;
         if (destination.prefixLength !== 8 * destination.address.length) continue;
         found.set(formatIp(destination.address), standing(index));
       }
-      return found;
+      if (this.#settings.announce === 'external') return found;
     }
     for (const { address, index, protocol } of listAddresses(this.#netlink)) {
       if (protocol !== this.#settings.protocol) continue;
@@ -96,9 +107,7 @@ export class Kernel {
     const requests: { address: string; request: MessageWriter; absence: boolean }[] = [];
     for (const change of changes) {
       if (refused.has(change.address)) continue;
-      const made =
-        this.#settings.announce === 'external' ? this.#routeRequests(change) : this.#addressRequests(change);
-      for (const one of made) requests.push({ address: change.address, ...one });
+      for (const one of this.#requests(change)) requests.push({ address: change.address, ...one });
     }
     const errors = this.#netlink.batch(requests.map(({ request }) => request));
     for (const [index, error] of errors.entries()) {
@@ -121,6 +130,26 @@ export class Kernel {
 
   close(): void {
     this.#netlink.close();
+  }
+
+  /**
+   * BIRD announces a host address at metric 0, whatever its interface costs. So a drained one becomes a route, which is
+   * announced as external: the last choice of any neighbour that has another one within the area.
+   */
+  get #drainsByRoute(): boolean {
+    return this.#settings.router === 'bird' && this.#settings.announce === 'intra_area';
+  }
+
+  #requests(change: Change): { request: MessageWriter; absence: boolean }[] {
+    if (externally(change.address, this.#settings)) return this.#routeRequests(change);
+    if (!this.#drainsByRoute) return this.#addressRequests(change);
+    const { address, from, to } = change;
+    const asAddress = (standing: Standing): Standing => (standing === 'announced' ? standing : 'withdrawn');
+    const changed = this.#addressRequests({ address, from: asAddress(from), to: asAddress(to) });
+    if (to === 'drained') return [...this.#routeRequests(change), ...changed];
+    return from === 'drained'
+      ? [...changed, ...this.#routeRequests({ address, from, to: 'withdrawn' })]
+      : changed;
   }
 
   #routeRequests({ address, to }: Change): { request: MessageWriter; absence: boolean }[] {

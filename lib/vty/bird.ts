@@ -5,6 +5,8 @@ import { unreachable, type Vty, VtyError } from './vty.js';
 /** The line that ends an answer: a code and a space. Codes below 1000 mean that all went well, from 8000 on that it did not. */
 const LAST = /(?:^|\n)(\d{4}) ([^\n]*)\n$/;
 const FAILED = 8000;
+/** Longest last line, bytes. */
+const LINE_LENGTH = 1024;
 
 /**
  * BIRD's control socket: a line asks; lines with four digits answer, continued by lines that begin with a blank.
@@ -20,6 +22,9 @@ export async function openBird(path: string, options: { limit?: number } = {}): 
   const exchange = (command: string | undefined): Promise<string> =>
     dialogue
       .exchange<string | VtyError>(command === undefined ? undefined : `${command}\n`, (data) => {
+        // Only what ends in such a line is worth a look at the whole.
+        if (data.length > LINE_LENGTH && !LAST.test(data.toString('latin1', data.length - LINE_LENGTH)))
+          return undefined;
         const text = data.toString('utf8');
         const last = LAST.exec(text);
         if (!last) {

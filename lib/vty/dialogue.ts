@@ -1,6 +1,10 @@
 import type { Socket } from 'node:net';
 import { ANSWER_LENGTH, ANSWER_LIMIT, unreachable, VtyError } from './vty.js';
 
+/** Room for an answer to begin with, and room that is given back after a long one, bytes. */
+const FIRST_ROOM = 4096;
+const LARGEST_ROOM = 1 << 20;
+
 /**
  * The common part of all dialogues: a stream, one question at a time, an answer that is complete when `complete` says so.
  * After any failure the dialogue is over.
@@ -9,8 +13,10 @@ export class Dialogue {
   readonly #socket: Socket;
   readonly #where: string;
   readonly #limit: number;
-  #chunks: Buffer[] = [];
+  /** What has arrived of the answer, in the beginning of a buffer that grows. */
+  #data = Buffer.alloc(FIRST_ROOM);
   #length = 0;
+  #seen = 0;
   #failure: VtyError | undefined;
   #check: () => void = () => {};
   #last: Promise<unknown> = Promise.resolve();
@@ -28,9 +34,7 @@ export class Dialogue {
     this.#where = where;
     this.#limit = limit;
     socket.on('data', (data) => {
-      const chunk = filter(data);
-      this.#chunks.push(chunk);
-      this.#length += chunk.length;
+      this.#keep(filter(data));
       if (this.#length > ANSWER_LENGTH)
         this.fail(new VtyError('foreign', `${where} says more than can be true`));
       this.#check();
@@ -41,6 +45,25 @@ export class Dialogue {
 
   get where(): string {
     return this.#where;
+  }
+
+  #keep(chunk: Buffer): void {
+    if (this.#length + chunk.length > this.#data.length) {
+      const larger = Buffer.alloc(2 * (this.#length + chunk.length));
+      this.#data.copy(larger, 0, 0, this.#length);
+      this.#data = larger;
+    }
+    chunk.copy(this.#data, this.#length);
+    this.#length += chunk.length;
+  }
+
+  /** The answer is made of text, which is a copy: its room is for the next one. */
+  #drop(taken: number): void {
+    this.#data.copyWithin(0, taken, this.#length);
+    this.#length -= taken;
+    this.#seen = 0;
+    if (this.#data.length > LARGEST_ROOM && this.#length < FIRST_ROOM)
+      this.#data = Buffer.from(this.#data.subarray(0, FIRST_ROOM));
   }
 
   /** Ends the dialogue; the first reason stays. */
@@ -56,11 +79,12 @@ export class Dialogue {
 
   /**
    * Writes, and waits for an answer.
-   * @param complete looks at all that has arrived and returns the answer, with the number of bytes that it took, once it is whole
+   * @param complete looks at all that has arrived and returns the answer, with the number of bytes that it took, once it is whole.
+   * The first `seen` bytes it has been shown before: long answers come in many pieces, and must not be read again for each.
    */
   exchange<T>(
     question: string | undefined,
-    complete: (data: Buffer) => { answer: T; taken: number } | undefined,
+    complete: (data: Buffer, seen: number) => { answer: T; taken: number } | undefined,
   ): Promise<T> {
     const turn = this.#last.then(() => this.#exchange(question, complete));
     this.#last = turn.catch(() => {});
@@ -69,7 +93,7 @@ export class Dialogue {
 
   #exchange<T>(
     question: string | undefined,
-    complete: (data: Buffer) => { answer: T; taken: number } | undefined,
+    complete: (data: Buffer, seen: number) => { answer: T; taken: number } | undefined,
   ): Promise<T> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(
@@ -84,11 +108,10 @@ export class Dialogue {
         this.#check = () => {};
       };
       this.#check = () => {
-        const data = this.#chunks.length === 1 ? this.#chunks[0]! : Buffer.concat(this.#chunks);
-        this.#chunks = [data];
         let result: ReturnType<typeof complete>;
         try {
-          result = complete(data);
+          result = complete(this.#data.subarray(0, this.#length), this.#seen);
+          this.#seen = this.#length;
         } catch (error) {
           done();
           this.fail(error as VtyError);
@@ -97,8 +120,7 @@ export class Dialogue {
         }
         if (result) {
           done();
-          this.#chunks = [data.subarray(result.taken)];
-          this.#length = data.length - result.taken;
+          this.#drop(result.taken);
           resolve(result.answer);
         } else if (this.#failure) {
           done();

@@ -29,6 +29,9 @@ function telnetFilter(): (data: Buffer) => Buffer {
   };
 }
 
+/** Longest line that may be a prompt, and longest refusal, bytes. */
+const PROMPT_LENGTH = 1024;
+
 /** A prompt at the end of what has arrived. */
 const PROMPT = /(?:^|[\r\n])([^\r\n]*?)([>#]|[Pp]assword:) $/;
 
@@ -57,6 +60,9 @@ export async function openTelnetVty(options: {
   /** Says a line and waits for the next prompt. */
   const say = (line: string | undefined) =>
     dialogue.exchange(line === undefined ? undefined : `${line}\r\n`, (data) => {
+      // Only what ends in a prompt is worth a look at the whole.
+      const tail = data.toString('latin1', Math.max(0, data.length - PROMPT_LENGTH));
+      if (!PROMPT.test(tail) && data.length > PROMPT_LENGTH) return undefined;
       const text = data.toString('utf8');
       if (/Vty password is not set/.test(text))
         throw new VtyError(

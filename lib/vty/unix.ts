@@ -20,8 +20,9 @@ export async function openUnixVty(path: string, options: { limit?: number } = {}
   });
   const dialogue = new Dialogue(socket, path, options);
   const ask = async (command: string): Promise<string> => {
-    const { text, code } = await dialogue.exchange(`${command}\0`, (data) => {
-      const end = data.indexOf(0);
+    const { text, code } = await dialogue.exchange(`${command}\0`, (data, seen) => {
+      // The three bytes behind the first zero may come later.
+      const end = data.indexOf(0, Math.max(0, seen - 4));
       if (end < 0 || data.length < end + 4) return undefined;
       if (data[end + 1] !== 0 || data[end + 2] !== 0)
         throw new VtyError('foreign', `${path} does not speak as a VTY of FRR or quagga does`);

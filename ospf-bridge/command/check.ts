@@ -248,10 +248,12 @@ function checkBird(text: string, part: OspfBridgePart, say: Say): void {
     say('note', 'the configuration of BIRD is not at its usual place and was not compared');
     return;
   }
-  if (part.bridge.announce === 'external' && !/\blearn\b/.test(text))
+  if (!/\blearn\b/.test(text))
     say('error', "bird: 'learn' is missing in protocol kernel: routes of the kernel are not taken up");
   if (!/preference\s+200/.test(text))
     say('warning', "bird: the kernel's routes want 'preference 200', otherwise OSPF's own routes hide them");
+  if (part.bridge.announce === 'intra_area' && !/interface\s+"lo"/.test(text))
+    say('error', 'bird: interface "lo" is in no area: no address is announced');
   if (!text.includes(part.bridge.drainInterface))
     say('error', `bird: no filter looks at ifname "${part.bridge.drainInterface}": draining has no effect`);
 }

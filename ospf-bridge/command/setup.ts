@@ -3,6 +3,7 @@ import type { OspfBridge, OspfInterface } from '../../keepalived/model/ospf-brid
 import { openTelnetVty } from '../../lib/vty/telnet.js';
 import { openUnixVty } from '../../lib/vty/unix.js';
 import { VtyError } from '../../lib/vty/vty.js';
+import { externally } from '../kernel.js';
 import { prefixOf, scopeOf } from '../policy.js';
 
 /** The configuration of one daemon. */
@@ -102,7 +103,7 @@ function zebraText(part: OspfBridgePart, family: 4 | 6): string {
     lines.push(family === 4 ? ` ospf router-id ${bridge.routerId}` : ` ospf6 router-id ${bridge.routerId}`);
   if (family === 4) lines.push(' timers throttle lsa all 0');
   lines.push(' timers throttle spf 0 10 100');
-  if (family === 4 && bridge.router === 'frr') lines.push(' timers lsa min-arrival 0');
+  if (bridge.router === 'frr') lines.push(' timers lsa min-arrival 0');
   if (bridge.announce === 'external')
     lines.push(
       bridge.router === 'quagga' && family === 6
@@ -118,49 +119,49 @@ function birdText(part: OspfBridgePart): string {
   const lines: string[] = [];
   if (bridge.routerId !== undefined) lines.push(`router id ${bridge.routerId};`);
   lines.push('protocol device {}');
-  const external = bridge.announce === 'external';
   const families = ([4, 6] as const).filter((family) => prefixes(part, family).length > 0);
   for (const family of families) {
+    const external = externally(family === 4 ? '0.0.0.0' : '::', bridge);
     const own = prefixes(part, family).map((one) => {
       const full = family === 4 ? 32 : 128;
       const [host, length = String(full)] = one.split('/');
       return `${host}/${length}{${full},${full}}`;
     });
-    if (external) {
-      lines.push(
-        `protocol kernel kernel${family} {`,
-        '  learn;',
-        // Routes that were learnt must beat those of OSPF itself.
-        `  ipv${family} { preference 200; import all; export ${bridge.interfaces.length > 0 ? 'where source != RTS_INHERIT' : 'none'}; };`,
-        '  merge paths on;',
-        '}',
-        `filter vips${family} {`,
-        `  if source = RTS_INHERIT && krt_source = ${bridge.protocol} && net ~ [ ${own.join(', ')} ] then {`,
-        `    if ifname = "${bridge.drainInterface}" then ospf_metric1 = ${bridge.drainMetric};`,
-        `    else ospf_metric1 = ${bridge.metric};`,
-        '    accept;',
-        '  }',
-        '  reject;',
-        '}',
-      );
-    }
+    // Within the area it is the drained ones alone that are routes.
+    const metrics = external
+      ? [
+          `    if ifname = "${bridge.drainInterface}" then ospf_metric1 = ${bridge.drainMetric};`,
+          `    else ospf_metric1 = ${bridge.metric};`,
+        ]
+      : [`    ospf_metric1 = ${bridge.drainMetric};`];
+    const which = external ? '' : ` && ifname = "${bridge.drainInterface}"`;
+    lines.push(
+      `protocol kernel kernel${family} {`,
+      '  learn;',
+      // Routes that were learnt must beat those of OSPF itself.
+      `  ipv${family} { preference 200; import all; export ${bridge.interfaces.length > 0 ? 'where source != RTS_INHERIT' : 'none'}; };`,
+      '  merge paths on;',
+      '}',
+      `filter vips${family} {`,
+      `  if source = RTS_INHERIT && krt_source = ${bridge.protocol}${which} && net ~ [ ${own.join(', ')} ] then {`,
+      ...metrics,
+      '    accept;',
+      '  }',
+      '  reject;',
+      '}',
+    );
     lines.push(
       `protocol ospf v${family === 4 ? 2 : 3} ospf${family} {`,
       '  ecmp yes;',
       '  merge external yes;',
     );
-    lines.push(`  ipv${family} { import all; export ${external ? `filter vips${family}` : 'none'}; };`);
+    lines.push(`  ipv${family} { import all; export filter vips${family}; };`);
     lines.push(`  area ${bridge.interfaces[0]?.area ?? '0'} {`);
     for (const one of bridge.interfaces) {
       const bfd = one.bfd === undefined ? '' : ' bfd yes;';
       lines.push(`    interface "${one.name}" { type ptp; hello ${one.hello}; dead ${one.dead};${bfd} };`);
     }
-    if (!external) {
-      lines.push('    interface "lo" { stub yes; };');
-      lines.push(
-        `    interface "${bridge.drainInterface}" { stub yes; cost ${Math.min(65535, bridge.drainMetric)}; };`,
-      );
-    }
+    if (!external) lines.push('    interface "lo" { stub yes; };');
     lines.push('  };', '}');
   }
   const bfd = bridge.interfaces.filter((one) => one.bfd !== undefined);

@@ -203,16 +203,30 @@ export function readExternal6(text: string, into: Map<string, Announced>): void 
   }
 }
 
-/** `show ipv6 ospf6 database intra-prefix self-originated detail`: prefixes of length 128, each with its metric. */
+/**
+ * `show ipv6 ospf6 database intra-prefix self-originated detail`: prefixes of length 128, each with its metric, which stands in a
+ * line behind the prefix or in the one before it.
+ */
 export function readIntra6(text: string, into: Map<string, Announced>): void {
   let old = false;
   let metric = 0;
+  let last: Announced | undefined;
   for (const line of text.split('\n')) {
     const age = /^Age:\s+(\d+)/.exec(line);
     if (age) old = Number(age[1]) >= 3600;
-    metric = Number(/Metric:\s+(\d+)/.exec(line)?.[1] ?? metric);
+    const found = /Metric:\s+(\d+)/.exec(line)?.[1];
+    if (found !== undefined) {
+      metric = Number(found);
+      if (/^\s+Metric:/.test(line) && last) last.metric = metric;
+    }
+    if (age || /Prefix Options:/.test(line)) last = undefined;
     const prefix = /Prefix:\s+(\S+\/128)/.exec(line)?.[1];
-    if (prefix !== undefined && !old) into.set(prefix, { kind: 'intra_area', metric });
+    if (prefix === undefined || old) continue;
+    const known = into.get(prefix);
+    last = { kind: 'intra_area', metric };
+    // On two devices in the midst of a change; the last of them is told with its own metric.
+    if (known === undefined || known.kind !== 'intra_area') into.set(prefix, last);
+    else last = known;
   }
 }
 

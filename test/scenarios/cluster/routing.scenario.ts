@@ -1,47 +1,8 @@
 import { strict as assert } from 'node:assert';
 import { writeFileSync } from 'node:fs';
-import { Cluster, type ClusterOptions } from '../../../lab/cluster.js';
 import { run, until } from '../../../lab/command.js';
-import { whyNoLab } from '../../../lab/needs.js';
-import { HTTP_PORT, UDP_PORT } from '../../../lab/ports.js';
-import { whyNoFrr } from '../../../lab/routing-daemon.js';
-import { failures, type Target, Traffic } from '../../../lab/traffic-plan.js';
-import { skipBecause } from '../../runner/skip.js';
-
-/** A cluster for a group of tests. */
-function withCluster(options: ClusterOptions, body: (cluster: () => Cluster) => void): void {
-  describe(options.title, () => {
-    let cluster: Cluster | undefined;
-    before(async function () {
-      this.timeout(90_000);
-      const reason = (await whyNoLab(options.daemon === 'bird' ? ['bird'] : [])) ?? whyNoFrr();
-      if (reason) skipBecause(this, reason);
-      cluster = await Cluster.create(options);
-      await cluster.settled();
-    });
-    body(() => {
-      assert.ok(cluster);
-      return cluster;
-    });
-    after(async function () {
-      this.timeout(30_000);
-      await cluster?.close();
-    });
-  });
-}
-
-/** UDP: a datagram and its answer, which any director may give. So a lost packet is told from a connection that moved. */
-function traffic(cluster: Cluster, kind: 'http' | 'udp' = 'udp'): Traffic {
-  const address = cluster.addresses[0] as string;
-  const target: Target =
-    kind === 'http' ? { kind, url: `http://${address}:${HTTP_PORT}/` } : { kind, address, port: UDP_PORT };
-  return new Traffic(cluster.client, { targets: [target], perSecond: 100, seconds: 120, limit: 5000 });
-}
-
-const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
-
-/** Addresses may change once in 1.5 s: tests that change one leave that time to it. */
-const spaced = () => pause(1600);
+import { failures } from '../../../lab/traffic-plan.js';
+import { pause, spaced, traffic, withCluster } from './support.js';
 
 withCluster({ title: 'cluster of two directors: routes through FRR, BFD every 100 ms', bfd: 100 }, (of) => {
   it('spreads new flows over both directors', async () => {
@@ -204,15 +165,23 @@ withCluster(
   },
 );
 
-withCluster({ title: 'cluster: a front door that stays dead', directors: 1 }, (of) => {
+withCluster({ title: 'cluster without BFD: a front door that stays dead, and a crash' }, (of) => {
   it('leaves announcements for the guard time, then they are withdrawn', async () => {
     const [first] = of().directors;
     assert.ok(first?.keepalived);
     await until('the guard', async () => (await first.status()).guard);
     first.keepalived.kill('SIGKILL');
     await pause(1500);
-    assert.deepEqual(await of().nextHops(), [1], 'withdrawn before the guard time was over');
-    await of().routed([], 15_000);
+    assert.deepEqual(await of().nextHops(), [1, 2], 'withdrawn before the guard time was over');
+    await of().routed([2], 15_000);
+  });
+
+  it('a director that dies is missed after the dead interval of 4 s', async () => {
+    const [, second] = of().directors;
+    assert.ok(second);
+    await second.crash();
+    const took = await of().routed([], 20_000);
+    assert.ok(took > 2000 && took < 15_000, `${took} ms`);
   });
 });
 

@@ -1,6 +1,5 @@
 import { strict as assert } from 'node:assert';
-import { type ChildProcess, spawn } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -155,20 +154,6 @@ describe('dialogues with routing daemons', () => {
     foreign.close();
   });
 
-  it('a socket without permission is told with the group that has it', async () => {
-    mkdirSync(join(shared, 'open'), { mode: 0o755 });
-    const path = join(shared, 'open', 'denied.vty');
-    const server = await listen(path, () => {});
-    chmodSync(path, 0o600);
-    const child = spawn(process.execPath, [program, 'unix', path], { uid: 65534, gid: 65534 });
-    const text = await output(child);
-    server.close();
-    if (text === '') return;
-    const said = JSON.parse(text) as { fault?: string; message?: string };
-    assert.equal(said.fault, 'permission', text);
-    assert.match(said.message ?? '', /frrvty/);
-  });
-
   it('BIRD: questions, answers of several lines, complaints', async function () {
     if (!existsSync('/usr/sbin/bird')) skipBecause(this, 'the package bird2 is not installed');
     const conf = join(shared, 'bird.conf');
@@ -196,15 +181,5 @@ function listen(path: string, greet: (socket: Socket) => void): Promise<Server> 
       greet(socket);
     });
     server.listen(path, () => resolve(server));
-  });
-}
-
-function output(child: ChildProcess): Promise<string> {
-  return new Promise((resolve) => {
-    let text = '';
-    child.stdout?.on('data', (data: Buffer) => {
-      text += data.toString();
-    });
-    child.on('close', () => resolve(text));
   });
 }

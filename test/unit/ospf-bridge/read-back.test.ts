@@ -126,6 +126,21 @@ Age:    3 Type: Intra-Prefix
       announced((into) => readIntra6(intra, into)),
       { 'fd99::3/128': 'intra_area 0' },
     );
+    const behind = `
+Age:    1 Type: Intra-Prefix
+     Number of Prefix: 2
+     Reference: Router Id: 0.0.0.0 Adv: 1.1.1.2
+     Prefix Options: --|--|--|--|--
+     Prefix: fd99::3/128
+     Metric: 10
+     Prefix Options: --|--|--|--|--
+     Prefix: fd99::4/128
+     Metric: 5000
+`;
+    deepEqual(
+      announced((into) => readIntra6(behind, into)),
+      { 'fd99::3/128': 'intra_area 10', 'fd99::4/128': 'intra_area 5000' },
+    );
     const neighbours = `Neighbor ID     Pri    DeadTime    State/IfState         Duration I/F[State]
 1.1.1.1           1    00:00:03     Full/PointToPoint    00:00:23 e0[PointToPoint]
 `;

@@ -1,6 +1,8 @@
 import { deepEqual, equal, match } from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { OspfBridgePart } from '../../../keepalived/model/index.js';
 import type { OspfBridge } from '../../../keepalived/model/ospf-bridge.js';
@@ -29,6 +31,12 @@ const integrated = (part: OspfBridgePart) =>
     .join('');
 
 describe('samples of routing', () => {
+  let folder: string;
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), 'samples-'));
+  });
+  after(() => rmSync(folder, { recursive: true }));
+
   it('keepalived.conf.ospf.sample reads without a complaint', () => {
     const { diagnostics, model } = parse(`${conf}keepalived.conf.ospf.sample`, {
       interfaceExists: () => true,
@@ -59,14 +67,20 @@ describe('samples of routing', () => {
 
   it('FRR and BIRD read them', function () {
     if (!existsSync('/usr/bin/vtysh')) skipBecause(this, 'the package frr is not installed');
-    for (const name of ['frr.conf.director.sample', 'frr.conf.router.sample']) {
-      const read = spawnSync('vtysh', ['-C', '-f', conf + name], { encoding: 'utf8' });
+    const intra = join(folder, 'frr.conf');
+    writeFileSync(intra, integrated(sample({ announce: 'intra_area' })));
+    for (const name of [`${conf}frr.conf.director.sample`, `${conf}frr.conf.router.sample`, intra]) {
+      const read = spawnSync('vtysh', ['-C', '-f', name], { encoding: 'utf8' });
       equal(`${read.stdout}${read.stderr}`.match(/^%.*|.*Unknown command.*/m)?.[0], undefined, name);
       equal(read.status, 0, `${name}: ${read.stdout}${read.stderr}`);
     }
     if (!existsSync('/usr/sbin/bird')) skipBecause(this, 'the package bird2 is not installed');
-    const read = spawnSync('bird', ['-p', '-c', `${conf}bird.conf.director.sample`], { encoding: 'utf8' });
-    equal(read.status, 0, read.stderr);
+    const within = join(folder, 'bird.conf');
+    writeFileSync(within, integrated(sample({ router: 'bird', announce: 'intra_area' })));
+    for (const file of [`${conf}bird.conf.director.sample`, within]) {
+      const read = spawnSync('bird', ['-p', '-c', file], { encoding: 'utf8' });
+      equal(read.status, 0, read.stderr);
+    }
   });
 
   it('quagga is given nothing that it does not know', () => {

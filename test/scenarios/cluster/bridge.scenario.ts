@@ -1,0 +1,166 @@
+import { strict as assert } from 'node:assert';
+import { run, until } from '../../../lab/command.js';
+import { pause, spaced, withCluster } from './support.js';
+
+withCluster(
+  { title: 'cluster: addresses within the area, OSPF and OSPFv3', announce: 'intra_area', ipv6: true },
+  (of) => {
+    it('are announced, drained, taken back and withdrawn in both families, and read back', async () => {
+      const [first] = of().directors;
+      assert.ok(first);
+      const both = async (to: number[]) => {
+        await of().routed(to);
+        await of().routed(to, 30_000, 'fd99::1');
+      };
+      const told = (state: string, metrics: (number | null)[]) =>
+        until(`status to be ${state} ${metrics.join()}`, async () => {
+          const { addresses } = await first.status();
+          return (
+            addresses.every((one) => one.state === state && one.seen === (state !== 'withdrawn')) &&
+            addresses.map(({ metric }) => metric).join() === metrics.join()
+          );
+        });
+      await both([1, 2]);
+      await told('announced', [0, 10]);
+      assert.equal((await first.bridge('check')).code, 0);
+      await spaced();
+      await first.bridge('drain');
+      await both([2]);
+      await told('drained', [5000, 5000]);
+      await spaced();
+      await first.bridge('undrain');
+      await both([1, 2]);
+      await spaced();
+      first.health(false);
+      await both([2]);
+      await told('withdrawn', [null, null]);
+    });
+  },
+);
+
+withCluster(
+  {
+    title: 'cluster: addresses within the area by BIRD',
+    announce: 'intra_area',
+    daemon: 'bird',
+    ipv6: true,
+    directors: 1,
+  },
+  (of) => {
+    it('are drained as external ones; those of IPv6 are external in any case', async () => {
+      const [first] = of().directors;
+      assert.ok(first);
+      await of().routed([1], 30_000, 'fd99::1');
+      const metrics = async () =>
+        (await first.status()).addresses.map(({ state, metric }) => `${state} ${metric}`);
+      await until('what BIRD announces', async () => (await metrics()).join() === 'announced 0,announced 20');
+      const route = () => run(['ip', '-n', of().router.namespace, 'route', 'show', '10.99.255.1']);
+      assert.match(await route(), /metric 20 *$/);
+      await spaced();
+      await first.bridge('drain');
+      await until('the high metrics', async () => (await metrics()).join() === 'drained 5000,drained 5000', {
+        limit: 20_000,
+      });
+      // Nobody else has it: it is still the way.
+      await of().routed([1]);
+      await first.bridge('undrain');
+      await until(
+        'what BIRD announces',
+        async () => (await metrics()).join() === 'announced 0,announced 20',
+        {
+          limit: 20_000,
+        },
+      );
+      await spaced();
+      first.health(false);
+      await of().routed([]);
+      await of().routed([], 30_000, 'fd99::1');
+    });
+  },
+);
+
+withCluster({ title: 'cluster: a bridge that is told other things' }, (of) => {
+  /** What the director's kernel does while something happens. */
+  async function changesDuring(work: () => Promise<void>): Promise<string[]> {
+    const lines: string[] = [];
+    const [first] = of().directors;
+    assert.ok(first);
+    const monitor = first.host.start(['ip', 'monitor', 'route'], (line) => {
+      if (/10\.99\.\d+\.\d+ .*proto 201/.test(line)) lines.push(line.trim().split(/ dev/)[0] as string);
+    });
+    await pause(300);
+    await work();
+    await pause(300);
+    await monitor.stop();
+    return lines;
+  }
+
+  it('a reload changes what is different, and touches nothing else', async () => {
+    const [first] = of().directors;
+    assert.ok(first);
+    const extra = (list: string) => (text: string) =>
+      text
+        .replace(/ *addresses \{[^}]*\}\n/, '')
+        .replace('ospf_bridge {\n', `ospf_bridge {\n    addresses { ${list} }\n`);
+    assert.deepEqual(
+      await changesDuring(async () => {
+        first.reload(extra('10.99.1.1 10.99.1.2'));
+        await of().routed([1], 30_000, '10.99.1.2');
+      }),
+      ['10.99.1.1', '10.99.1.2'],
+    );
+    await spaced();
+    assert.deepEqual(
+      await changesDuring(async () => {
+        first.reload(extra('10.99.1.2 10.99.1.3'));
+        await of().routed([1], 30_000, '10.99.1.3');
+        await of().routed([], 30_000, '10.99.1.1');
+      }).then((lines) => lines.sort()),
+      ['10.99.1.3', 'Deleted 10.99.1.1'],
+    );
+    await spaced();
+    assert.deepEqual(
+      await changesDuring(async () => {
+        first.reload((text) => text.replace('ospf_bridge {\n', 'ospf_bridge {\n    when always\n'));
+        await until('the reload', async () =>
+          (await first.status()).addresses.every(({ reason }) => reason === 'always'),
+        );
+        first.health(false);
+        await until('quorum to be lost', () => first.said.includes('Lost quorum'));
+        await pause(500);
+      }),
+      [],
+    );
+    assert.deepEqual(
+      await changesDuring(async () => {
+        first.reload((text) => text.replace('    when always\n', ''));
+        await of().routed([2]);
+      }),
+      ['Deleted 10.99.255.1'],
+    );
+    first.health(true);
+    await of().routed([1, 2]);
+  });
+
+  it('a routing daemon that hangs holds nothing up', async () => {
+    const [first] = of().directors;
+    assert.ok(first);
+    await spaced();
+    first.daemons.kill('ospfd', 'SIGSTOP');
+    const lines = await changesDuring(async () => {
+      const asked = performance.now();
+      // Read-back is on its way into the silence while the change is made.
+      void first.status().catch(() => {});
+      await pause(200);
+      first.health(false);
+      await until('the withdrawal', () => first.said.slice(-300).includes('10.99.255.1 withdrawn'));
+      assert.ok(performance.now() - asked < 4000, 'the withdrawal waited for ospfd');
+    });
+    assert.deepEqual(lines, ['Deleted 10.99.255.1']);
+    await until('a complaint', () => first.said.includes('has not answered for 5 seconds'));
+    first.daemons.kill('ospfd', 'SIGCONT');
+    await of().routed([2]);
+    first.health(true);
+    await of().routed([1, 2]);
+  });
+});
