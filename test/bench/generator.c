@@ -358,7 +358,8 @@ int main(int argc, char **argv)
 		return EXIT_FAILURE;
 	}
 	for (unsigned int i = 0; i < 200 && link.link_status != RTE_ETH_LINK_UP && !stop; i++) {
-		rte_eth_link_get_nowait(o.ethdev, &link);
+		if (rte_eth_link_get_nowait(o.ethdev, &link) != 0)
+			break;
 		rte_delay_us_sleep(50000);
 	}
 	if (link.link_status != RTE_ETH_LINK_UP) {

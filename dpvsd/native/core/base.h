@@ -9,6 +9,7 @@
 
 #include <rte_branch_prediction.h>
 #include <rte_byteorder.h>
+#include <rte_bitops.h> /* rte_align32pow2 of DPDK 24.11, which 22.11 has in rte_common.h */
 #include <rte_common.h>
 
 enum {
