@@ -93,6 +93,8 @@ export interface Machine {
   memory: { total: number; available: number; limit: number | undefined };
   nics: Nic[];
   iommu: boolean;
+  /** /dev/vhost-net is there. */
+  vhostNet: boolean;
   /** DPDK's libraries that the loader would find. */
   dpdk: Dpdk | undefined;
 }
@@ -111,6 +113,15 @@ export const dpdkRelease = (abi: number): string => `${abi - 1}.11`;
 /** Drivers that leave a NIC to DPDK, and those whose NIC works for kernel and DPDK at once. */
 export const dpdkDrivers = ['vfio-pci', 'igb_uio', 'uio_pci_generic'];
 export const sharedDrivers = ['mlx5_core', 'mlx4_core', 'mana'];
+
+/** The driver that lets DPDK have a card of this machine: vfio-pci wants an IOMMU. */
+export const driverFor = (machine: Machine): string => (machine.iommu ? 'vfio-pci' : 'uio_pci_generic');
+
+/** Whether a card sees memory by its physical addresses, which only hugepages keep in place. */
+export const needsPhysical = (machine: Machine, nic: Nic): boolean =>
+  nic.driver === 'igb_uio' ||
+  nic.driver === 'uio_pci_generic' ||
+  (nic.driver === 'vfio-pci' && !machine.iommu);
 
 /** Reads the kernel's list form: `0-3,8` is 0 1 2 3 8. */
 export function readList(text: string | undefined): number[] {
@@ -289,6 +300,7 @@ export function readMachine(files: Files): Machine {
     },
     nics: readNics(files),
     iommu: files.list('/sys/kernel/iommu_groups').length > 0,
+    vhostNet: files.exists('/dev/vhost-net'),
     dpdk: readDpdk(files),
   };
 }

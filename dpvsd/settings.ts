@@ -25,6 +25,7 @@ import type { ForwardingWorker } from './plan/workers.js';
  *     udp.timeout.STATE SECONDS    oneway normal last
  *     uoa.mode opp|ipo, udp.uoa_max_trail N
  *     sa_pool.flow_enable 0|1
+ *     twin_kind tap|virtio-user    of all kernel twins
  *     port N name NAME vdev DEVICE | pci ADDRESS rxq N txq N rxd N txd N mtu N promisc 0|1 allmulti 0|1 [kni NAME] rss KIND|KIND...
  *                                  numbered from 0; pairs of key and value in any order; DEVICE is the name rte_eth_dev_get_port_by_name
  *                                  knows; mtu 0 keeps the device's; without kni there is no kernel twin
@@ -114,6 +115,7 @@ export function fixedSettings({ model }: Conf, plan: Plan): Setting[] {
   put('neigh.unres_queue', neigh_defs.unres_queue_length);
   put('conn.pool_size', ipvs_defs.conn.conn_pool_size);
   put('sa_pool.flow_enable', bit(sa_pool.flow_enable));
+  put('twin_kind', plan.twinKind);
   for (const [number, port] of plan.ports.entries()) put('port', `${number} ${portLine(port)}`);
   for (const [number, worker] of plan.workers.entries()) {
     put('worker', `${number} ${workerLine(worker, plan.ports)}`);

@@ -217,6 +217,12 @@ export const items = {
         init: true,
       },
     ),
+    kni_kind: item(
+      choice('auto', 'tap', 'virtio-user'),
+      'auto',
+      'What the twins are. tap: TAP devices. virtio-user: TAP devices whose packets vhost_net carries, which needs /dev/vhost-net. auto: tap.',
+      { init: true },
+    ),
     lldp: item(flag, true, 'Announces itself to the switch by LLDP.', {
       init: true,
       without: 'LLDP is not built yet',

@@ -1,4 +1,12 @@
-import { dpdkDrivers, dpdkRelease, type Files, type Machine, sharedDrivers, writeList } from '../machine.js';
+import {
+  dpdkDrivers,
+  dpdkRelease,
+  driverFor,
+  type Files,
+  type Machine,
+  sharedDrivers,
+  writeList,
+} from '../machine.js';
 import { bad, type Finding, ok, warn } from './finding.js';
 
 /** What the checks look at. */
@@ -249,7 +257,7 @@ export function checkDrivers({ machine, files, needs }: Patient): Finding[] {
         area,
         'no card is handed to DPDK',
         free
-          ? `modprobe vfio-pci; dpdk-devbind.py --bind=vfio-pci ${free.address}`
+          ? `modprobe ${driverFor(machine)}; dpdk-devbind.py --bind=${driverFor(machine)} ${free.address}`
           : 'every card carries a device that is up: add a card, or use virtual devices (conf/dpvs.conf.vdev.sample)',
       ),
     );
@@ -266,8 +274,25 @@ export function checkDrivers({ machine, files, needs }: Patient): Finding[] {
         : bad(
             area,
             'a card is bound to vfio-pci, and there is no IOMMU: DPDK cannot open it',
-            'add "intel_iommu=on iommu=pt" to the kernel\'s command line and reboot; virtual machines: echo 1 > /sys/module/vfio/parameters/enable_unsafe_noiommu_mode',
+            `add "intel_iommu=on iommu=pt" to the kernel's command line and reboot; virtual machines: ${
+              unsafe === undefined
+                ? 'use uio_pci_generic, since this kernel has no mode without IOMMU'
+                : 'echo 1 > /sys/module/vfio/parameters/enable_unsafe_noiommu_mode'
+            }`,
           ),
+    );
+  }
+  if (
+    ready.some((nic) => nic.driver === 'vfio-pci') &&
+    machine.iommu &&
+    !files.exists('/sys/module/vfio_iommu_type1')
+  ) {
+    findings.push(
+      bad(
+        area,
+        'the module vfio_iommu_type1 is not loaded: DPDK cannot open the cards that vfio-pci holds',
+        'modprobe vfio_iommu_type1',
+      ),
     );
   }
   for (const nic of ready.filter((card) => card.driver === 'vfio-pci' && card.iommuGroup !== undefined)) {
@@ -362,11 +387,11 @@ export function checkDeviceFiles({ files }: Patient): Finding[] {
     findings.push(
       warn(
         area,
-        '/dev/vhost-net is missing: virtio-user ports cannot be used (kernel twins are TAP devices and do not need it)',
+        '/dev/vhost-net is missing: neither virtio-user ports nor "kni_kind virtio-user" can be used (kernel twins are TAP devices otherwise)',
         'modprobe vhost_net   # not to be had in many containers; TAP suffices for control traffic',
       ),
     );
-  } else findings.push(ok(area, '/dev/vhost-net: virtio-user ports'));
+  } else findings.push(ok(area, '/dev/vhost-net: virtio-user ports, kernel twins by virtio-user'));
   return findings;
 }
 

@@ -80,7 +80,8 @@ static bool link_info(void *context, uint16_t port, struct link_info *info)
 				 tx_offloads[i].name);
 	if (master->twins.twins[port].name[0]) {
 		snprintf(info->twin, sizeof(info->twin), "%s", master->twins.twins[port].name);
-		snprintf(info->twin_kind, sizeof(info->twin_kind), "tap");
+		snprintf(info->twin_kind, sizeof(info->twin_kind), "%s",
+			 twin_kind_name(&master->twins.twins[port]));
 	}
 	counters_now(master, port, &info->counters);
 	now = (const uint64_t *)&info->counters;

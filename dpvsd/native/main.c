@@ -221,7 +221,7 @@ int main(int argc, char **argv)
 	memory_eal = rte_eal_has_hugepages() != 0;
 	if (make_pools(&master, &error) < 0 ||
 	    ports_open(s, &master.net, master.ports, master.pools, &error) < 0 ||
-	    twins_open(&master.twins, s, &master.net, master.ports, &error) < 0 ||
+	    twins_open(&master.twins, s, &master.net, master.ports, master.pools[0], &error) < 0 ||
 	    master_prepare(&master, &error) < 0 || start_twins(&master, &error) < 0 ||
 	    ports_start(master.ports, s->port_count, &error) < 0) {
 		fail(&error);

@@ -315,6 +315,10 @@ static int parse_line(struct settings *s, const char *name, char *value)
 		s->adaptive = strcmp(value, "adaptive") == 0;
 		return s->adaptive || strcmp(value, "poll") == 0 ? 0 : -1;
 	}
+	if (strcmp(name, "twin_kind") == 0) {
+		s->virtio_twins = strcmp(value, "virtio-user") == 0;
+		return s->virtio_twins || strcmp(value, "tap") == 0 ? 0 : -1;
+	}
 	if (strcmp(name, "port") == 0)
 		return parse_port(s, value);
 	if (strcmp(name, "worker") == 0)

@@ -42,6 +42,7 @@ struct settings {
 	bool daemon;
 	bool adaptive; /* idle policy */
 	bool flow_rules;
+	bool virtio_twins; /* kernel twins by virtio-user instead of plain TAPs */
 	bool uoa_ipo;
 	uint32_t rx_burst;
 	uint32_t pool_size, pool_cache;

@@ -27,9 +27,16 @@ enum {
 /* ---- opening, following ---- */
 
 int twins_open(struct twins *twins, const struct settings *settings, struct net *net,
-	       const struct port ports[], struct error *error)
+	       const struct port ports[], struct rte_mempool *pool, struct error *error)
 {
 	twins->count = settings->port_count;
+	if (settings->virtio_twins) {
+		twins->virtio_pool = twin_virtio_pool(settings, pool, RING_BULK_CLASS);
+		if (twins->virtio_pool == NULL)
+			return error_set(error, "memory",
+					 "give more memory (`memory MB`), or set `kni_kind tap`",
+					 "no memory for the kernel twins' rings");
+	}
 	for (unsigned int i = 0; i < settings->port_count; i++) {
 		struct twin *twin = &twins->twins[i];
 
@@ -39,6 +46,9 @@ int twins_open(struct twins *twins, const struct settings *settings, struct net 
 			continue;
 		snprintf(twin->name, sizeof(twin->name), "%s", settings->ports[i].twin);
 		if (twin_device_open(twin, error) < 0)
+			return -1;
+		if (settings->virtio_twins &&
+		    twin_virtio_open(twin, &net->ports[i], twins->virtio_pool, error) < 0)
 			return -1;
 		twin_device_identify(twin, &net->ports[i]);
 		/* Plugged in when the port is known to be up. Never taken down on the way: the kernel would
@@ -89,24 +99,46 @@ void twins_wake(struct twins *twins)
 
 /* ---- the thread: towards the kernel ---- */
 
+static void virtio_send(struct twin *twin, enum twin_class class, struct rte_mbuf *mbufs[],
+			unsigned int count)
+{
+	unsigned int sent = twin_virtio_send(twin, mbufs, count);
+
+	twin->counters.to_kernel[class] += sent;
+	twin->counters.to_kernel_dropped[class] += count - sent;
+}
+
+/* Takes the mbuf. */
+static void write_to_tap(struct twin *twin, enum twin_class class, struct rte_mbuf *m)
+{
+	struct iovec pieces[TWIN_SEGMENTS];
+	int n = 0;
+
+	for (struct rte_mbuf *s = m; s != NULL && n < TWIN_SEGMENTS; s = s->next)
+		pieces[n++] = (struct iovec){.iov_base = rte_pktmbuf_mtod(s, void *), .iov_len = s->data_len};
+	if (twin->queues != 0 && writev(twin->fds[0], pieces, n) >= 0)
+		twin->counters.to_kernel[class]++;
+	else
+		twin->counters.to_kernel_dropped[class]++;
+	rte_pktmbuf_free(m);
+}
+
 static unsigned int towards_kernel(struct twins *twins, enum twin_class class)
 {
 	struct rte_mbuf *mbufs[TWIN_BURST];
 	unsigned int count = rte_ring_sc_dequeue_burst(twins->rings[class], (void **)mbufs, TWIN_BURST, NULL);
 
-	for (unsigned int i = 0; i < count; i++) {
+	for (unsigned int i = 0, n; i < count; i += n) {
 		struct twin *twin = &twins->twins[mbufs[i]->port];
-		struct iovec pieces[TWIN_SEGMENTS];
-		int n = 0;
 
-		for (struct rte_mbuf *s = mbufs[i]; s != NULL && n < TWIN_SEGMENTS; s = s->next)
-			pieces[n++] = (struct iovec){.iov_base = rte_pktmbuf_mtod(s, void *),
-						     .iov_len = s->data_len};
-		if (twin->queues != 0 && writev(twin->fds[0], pieces, n) >= 0)
-			twin->counters.to_kernel[class]++;
-		else
-			twin->counters.to_kernel_dropped[class]++;
-		rte_pktmbuf_free(mbufs[i]);
+		n = 1;
+		if (!twin->virtio) {
+			write_to_tap(twin, class, mbufs[i]);
+			continue;
+		}
+		while (i + n < count && mbufs[i + n]->port == twin->port)
+			n++;
+		virtio_send(twin, class, &mbufs[i], n);
 	}
 	return count;
 }
@@ -141,6 +173,18 @@ static void to_master(struct twins *twins, uint16_t port, const uint8_t *frame, 
 	master_wake(twins->channel);
 }
 
+static void wire_to_kernel(struct twins *twins, struct twin *twin, const uint8_t *frame, size_t length)
+{
+	struct rte_mbuf *m = twin->virtio ? buffer_with(twins->reserve, frame, length) : NULL;
+
+	if (m != NULL)
+		virtio_send(twin, TWIN_CONTROL, &m, 1);
+	else if (!twin->virtio && write(twin->fds[0], frame, length) >= 0)
+		twin->counters.to_kernel[TWIN_CONTROL]++;
+	else
+		twin->counters.to_kernel_dropped[TWIN_CONTROL]++;
+}
+
 static void from_wire(struct twins *twins, struct twin *twin)
 {
 	static uint8_t frame[FRAME_MAX]; /* one thread */
@@ -155,10 +199,7 @@ static void from_wire(struct twins *twins, struct twin *twin)
 			continue;
 		if (twin_is_neighbour_frame(frame, (unsigned int)length))
 			to_master(twins, twin->port, frame, (size_t)length);
-		if (write(twin->fds[0], frame, (size_t)length) >= 0)
-			twin->counters.to_kernel[TWIN_CONTROL]++;
-		else
-			twin->counters.to_kernel_dropped[TWIN_CONTROL]++;
+		wire_to_kernel(twins, twin, frame, (size_t)length);
 		twin->counters.wire++;
 	}
 	rte_rcu_qsbr_thread_offline(twins->rcu, TWIN_READER);
@@ -178,12 +219,34 @@ static struct worker *sender(struct twins *twins, uint16_t port, unsigned int qu
 	return NULL;
 }
 
+/* A whole frame of the kernel. Takes the mbuf. `reserve`: it is one of those for control traffic alone. */
+static void towards_port(struct twin *twin, struct worker *worker, struct rte_mbuf *m, bool reserve)
+{
+	enum twin_class class = twin_classify(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len);
+
+	memset(mbuf_note(m), 0, sizeof(struct mbuf_note));
+	mbuf_note(m)->port = twin->port;
+	/* By the wire no worker has to come round first. */
+	if (class == TWIN_CONTROL && twin->wire_fd >= 0 && m->nb_segs == 1 &&
+	    send(twin->wire_fd, rte_pktmbuf_mtod(m, const void *), m->data_len, 0) == m->data_len) {
+		rte_pktmbuf_free(m);
+		twin->counters.from_kernel[class]++;
+		return;
+	}
+	if ((reserve && class != TWIN_CONTROL) || worker == NULL ||
+	    rte_ring_sp_enqueue(worker->twin_send[class], m) != 0) {
+		rte_pktmbuf_free(m);
+		twin->counters.from_kernel_dropped[class]++;
+		return;
+	}
+	twin->counters.from_kernel[class]++;
+}
+
 /* One frame towards the port. @return false when the kernel has none */
 static bool from_kernel_one(struct twins *twins, struct twin *twin, unsigned int queue, struct worker *worker)
 {
 	struct rte_mbuf *m = rte_pktmbuf_alloc(twins->pool);
 	bool reserve = m == NULL;
-	enum twin_class class;
 	ssize_t length;
 
 	if (reserve)
@@ -205,23 +268,7 @@ static bool from_kernel_one(struct twins *twins, struct twin *twin, unsigned int
 	}
 	m->data_len = (uint16_t)length;
 	m->pkt_len = (uint32_t)length;
-	memset(mbuf_note(m), 0, sizeof(struct mbuf_note));
-	mbuf_note(m)->port = twin->port;
-	class = twin_classify(rte_pktmbuf_mtod(m, const uint8_t *), (unsigned int)length);
-	/* By the wire no worker has to come round first. */
-	if (class == TWIN_CONTROL && twin->wire_fd >= 0 &&
-	    send(twin->wire_fd, rte_pktmbuf_mtod(m, const void *), (size_t)length, 0) == length) {
-		rte_pktmbuf_free(m);
-		twin->counters.from_kernel[class]++;
-		return true;
-	}
-	if ((reserve && class != TWIN_CONTROL) || worker == NULL ||
-	    rte_ring_sp_enqueue(worker->twin_send[class], m) != 0) {
-		rte_pktmbuf_free(m);
-		twin->counters.from_kernel_dropped[class]++;
-		return true;
-	}
-	twin->counters.from_kernel[class]++;
+	towards_port(twin, worker, m, reserve);
 	return true;
 }
 
@@ -234,6 +281,34 @@ static void from_kernel(struct twins *twins, struct twin *twin, unsigned int que
 			return;
 }
 
+/* The rings of all virtio-user twins. */
+static unsigned int from_virtio(struct twins *twins)
+{
+	struct rte_mbuf *mbufs[TWIN_BURST];
+	unsigned int total = 0;
+
+	for (unsigned int i = 0; i < twins->count; i++) {
+		struct twin *twin = &twins->twins[i];
+
+		for (unsigned int q = 0; twin->virtio && q < twin->queues; q++) {
+			unsigned int count = twin_virtio_receive(twin, q, mbufs, TWIN_BURST);
+			struct worker *worker = count != 0 ? sender(twins, twin->port, q) : NULL;
+
+			for (unsigned int k = 0; k < count; k++)
+				towards_port(twin, worker, mbufs[k], false);
+			total += count;
+		}
+	}
+	return total;
+}
+
+static void arm_virtio(const struct twins *twins, bool armed)
+{
+	for (unsigned int i = 0; i < twins->count; i++)
+		if (twins->twins[i].virtio)
+			twin_virtio_arm(&twins->twins[i], armed);
+}
+
 /* ---- the thread ---- */
 
 static void on_event(struct twins *twins, uint32_t what)
@@ -241,10 +316,36 @@ static void on_event(struct twins *twins, uint32_t what)
 	struct twin *twin = &twins->twins[what / TWIN_DESCRIPTORS];
 	unsigned int queue = what % TWIN_DESCRIPTORS;
 
-	if (queue == TWIN_QUEUES)
+	uint64_t interrupts;
+
+	if (queue == TWIN_QUEUES) {
 		from_wire(twins, twin);
-	else
+		return;
+	}
+	if (!twin->virtio) {
 		from_kernel(twins, twin, queue);
+		return;
+	}
+	/* The next round takes what has come. */
+	if (read(twin->fds[queue], &interrupts, sizeof(interrupts)) < 0)
+		return;
+}
+
+/* Before a sleep interrupts are switched on, and what came before that is looked for. */
+static unsigned int virtio_round(struct twins *twins, bool idle)
+{
+	unsigned int work = from_virtio(twins);
+
+	if (work == 0 && idle && !twins->armed) {
+		arm_virtio(twins, true);
+		twins->armed = true;
+		work = from_virtio(twins);
+	}
+	if (work != 0 && twins->armed) {
+		arm_virtio(twins, false);
+		twins->armed = false;
+	}
+	return work;
 }
 
 static void *twins_run(void *argument)
@@ -263,6 +364,8 @@ static void *twins_run(void *argument)
 		/* Control first, and again after each burst of the rest. */
 		work = towards_kernel(twins, TWIN_CONTROL);
 		work += towards_kernel(twins, TWIN_BULK);
+		if (twins->virtio_pool != NULL)
+			work += virtio_round(twins, work == 0);
 		__atomic_store_n(&twins->asleep, work == 0, __ATOMIC_SEQ_CST);
 		if (work == 0)
 			for (unsigned int class = 0; class < TWIN_CLASSES; class ++)
@@ -290,6 +393,8 @@ static void watch(const struct twins *twins, int fd, uint32_t what)
 
 int twins_start(struct twins *twins, const struct twins_surroundings *s, struct error *error)
 {
+	unsigned int reserve = TWIN_RESERVE;
+
 	twins->workers = s->workers;
 	twins->worker_count = s->worker_count;
 	twins->pool = s->pool;
@@ -299,8 +404,9 @@ int twins_start(struct twins *twins, const struct twins_surroundings *s, struct 
 	twins->rings[TWIN_CONTROL] = rte_ring_create("twin-control", RING_CONTROL_CLASS, SOCKET_ID_ANY,
 						     RING_F_SC_DEQ);
 	twins->rings[TWIN_BULK] = rte_ring_create("twin-bulk", RING_BULK_CLASS, SOCKET_ID_ANY, RING_F_SC_DEQ);
-	twins->reserve = rte_pktmbuf_pool_create("twin-reserve", TWIN_RESERVE, 0,
-						 rte_pktmbuf_priv_size(s->pool),
+	for (unsigned int i = 0; i < twins->count; i++)
+		reserve += twins->twins[i].virtio ? twin_virtio_held() : 0;
+	twins->reserve = rte_pktmbuf_pool_create("twin-reserve", reserve, 0, rte_pktmbuf_priv_size(s->pool),
 						 rte_pktmbuf_data_room_size(s->pool), SOCKET_ID_ANY);
 	twins->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	twins->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -335,7 +441,9 @@ void twins_stop(struct twins *twins)
 		pthread_join(twins->thread, NULL);
 	}
 	for (unsigned int i = 0; i < twins->count; i++) {
-		for (unsigned int q = 0; q < twins->twins[i].queues; q++)
+		if (twins->twins[i].virtio)
+			twin_virtio_close(&twins->twins[i]);
+		for (unsigned int q = 0; !twins->twins[i].virtio && q < twins->twins[i].queues; q++)
 			close(twins->twins[i].fds[q]);
 		if (twins->twins[i].wire_fd >= 0)
 			close(twins->twins[i].wire_fd);

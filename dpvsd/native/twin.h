@@ -36,8 +36,11 @@ struct twin_counters {
 struct twin {
 	char name[NAME_SIZE]; /* of the TAP, empty: this port has none */
 	uint16_t port;
-	int fds[TWIN_QUEUES];
+	int fds[TWIN_QUEUES]; /* of the TAP's queues; virtio-user: eventfds that say that packets have come */
 	unsigned int queues;
+	bool virtio; /* by virtio-user */
+	uint16_t ethdev; /* virtio-user: its number in DPDK */
+	int tap_fd; /* of the TAP, to switch its carrier */
 	int wire_fd; /* -1: none */
 	bool carrier;
 	struct twin_counters counters; /* written by the twins' thread */
@@ -54,18 +57,26 @@ struct twins {
 	struct rte_rcu_qsbr *rcu;
 	struct master_channel *channel;
 	struct rte_mempool *pool, *reserve;
+	struct rte_mempool *virtio_pool; /* what virtio-user receives into; NULL: the twins are plain TAPs */
 	int epoll_fd, wake_fd;
+	bool armed; /* virtio-user's eventfds tell; the thread's own */
 	uint32_t asleep;
 	uint32_t stop;
 	pthread_t thread;
 	bool running;
 };
 
+/* The kind of all twins, in dpvs.conf's words. */
+static inline const char *twin_kind_name(const struct twin *twin)
+{
+	return twin->virtio ? "virtio-user" : "tap";
+}
+
 /* Creates the TAP devices that the settings name, or takes those that an earlier process left (they are
- * persistent, so that their addresses survive), gives them MAC address and MTU of their port. -1 with the
- * error. */
+ * persistent, so that their addresses survive), gives them MAC address and MTU of their port. `pool`: packets
+ * of the twins are made like its own. -1 with the error. */
 int twins_open(struct twins *twins, const struct settings *settings, struct net *net,
-	       const struct port ports[], struct error *error);
+	       const struct port ports[], struct rte_mempool *pool, struct error *error);
 /* What the thread works with. */
 struct twins_surroundings {
 	struct worker *workers;
@@ -104,6 +115,24 @@ void twin_device_identify(const struct twin *twin, const struct net_port *net_po
 void twin_device_set_up(const struct twin *twin, bool up);
 /* Carrier, as if a cable were plugged or pulled: the operator's addresses and routes stay. */
 void twin_device_set_carrier(struct twin *twin, bool carrier);
+
+/* ---- twin_virtio.c ---- */
+
+/* Hands the open TAP of a twin over to virtio-user, which receives into `pool`. -1 with the error. */
+int twin_virtio_open(struct twin *twin, const struct net_port *port, struct rte_mempool *pool,
+		     struct error *error);
+void twin_virtio_close(struct twin *twin);
+/* Buffers for what all twins receive: their rings full, and `waiting` more on their way. NULL: no memory. */
+struct rte_mempool *twin_virtio_pool(const struct settings *settings, struct rte_mempool *like,
+				     unsigned int waiting);
+/* Packets that a twin's send ring may hold when they have long been read. */
+unsigned int twin_virtio_held(void);
+/* To the kernel; takes all mbufs. @return how many it took */
+unsigned int twin_virtio_send(const struct twin *twin, struct rte_mbuf *mbufs[], unsigned int count);
+unsigned int twin_virtio_receive(const struct twin *twin, unsigned int queue, struct rte_mbuf *mbufs[],
+				 unsigned int room);
+/* Whether packets that come are told by the queues' eventfds. */
+void twin_virtio_arm(const struct twin *twin, bool armed);
 
 /* ---- twin_wire.c ---- */
 

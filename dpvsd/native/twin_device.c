@@ -124,6 +124,7 @@ int twin_device_open(struct twin *twin, struct error *error)
 			break;
 		}
 	}
+	twin->tap_fd = twin->fds[0];
 	/* When the MAC address changes with the port's, neighbours of the kernel's addresses hear of it. */
 	set_sysctl("ipv4", twin->name, "arp_notify");
 	set_sysctl("ipv6", twin->name, "ndisc_notify");
@@ -134,7 +135,7 @@ void twin_device_set_carrier(struct twin *twin, bool carrier)
 {
 	unsigned int value = carrier;
 
-	if (ioctl(twin->fds[0], TUNSETCARRIER, &value) < 0)
+	if (ioctl(twin->tap_fd, TUNSETCARRIER, &value) < 0)
 		log_line(LOG_WARNING_LEVEL, "twin %s: link state: %s", twin->name, strerror(errno));
 	twin->carrier = carrier;
 }

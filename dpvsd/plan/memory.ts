@@ -1,6 +1,6 @@
 import type { Conf } from '../conf/parse.js';
 import { type Problem, problem } from '../conf/problem.js';
-import type { Machine } from '../machine.js';
+import { type Machine, needsPhysical } from '../machine.js';
 import type { Port } from './ports.js';
 import type { Threads } from './workers.js';
 
@@ -103,10 +103,16 @@ export function planMemory(
       : 2;
   const command = `sysctl -w vm.nr_hugepages=${Math.ceil(roundUp(need, 64) / 2)}`;
   const cards = ports.some((port) => !port.virtual);
+  const physical = ports
+    .flatMap((port) => [port.binding, ...port.members.map((member) => member.binding)])
+    .flatMap((binding) =>
+      binding.bus === 'pci' ? machine.nics.filter((nic) => nic.address === binding.address) : [],
+    )
+    .find((nic) => needsPhysical(machine, nic));
   let hugepages = false;
   if (wanted !== 'off') {
     hugepages = free >= need;
-    if (!hugepages && (wanted === 'on' || free > 0 || cards)) {
+    if (!hugepages && !physical && (wanted === 'on' || free > 0 || cards)) {
       problems.push(
         problem(
           wanted === 'on' ? 'error' : 'warning',
@@ -117,6 +123,17 @@ export function planMemory(
         ),
       );
     }
+  }
+  if (!hugepages && physical) {
+    problems.push(
+      problem(
+        'error',
+        line,
+        `${physical.address} is held by ${physical.driver} without an IOMMU`,
+        `it works with hugepages alone, and ${wanted === 'off' ? '"hugepages off" allows none' : `${free} MB of the ${need} MB that the plan needs are free`}`,
+        `${wanted === 'off' ? 'take "hugepages off" away and ' : ''}run "${command}"`,
+      ),
+    );
   }
   // A hard bound without hugepages, where DPDK cannot grow; memory that nobody touches costs nothing.
   const total = global.memory ?? (hugepages ? roundUp(need, Math.max(64, page)) : roundUp(need * 1.25, 64));

@@ -38,6 +38,8 @@ export interface Plan {
   master: Thread;
   workers: ForwardingWorker[];
   ports: PlannedPort[];
+  /** What the kernel twins are, of those ports that have one. */
+  twinKind: 'tap' | 'virtio-user';
   memory: Memory;
   /** EAL's options, the operator's own among them, without the program's name. */
   eal: string[];
@@ -150,14 +152,27 @@ export function makePlan(
       ),
     );
   }
+  const { kni, kni_kind: asked } = conf.model.global_defs;
+  const twinKind = asked === 'auto' ? 'tap' : asked;
+  if (kni && twinKind === 'virtio-user' && !machine.vhostNet) {
+    found.push(
+      problem(
+        'error',
+        conf.lines.get('global_defs/kni_kind') ?? 0,
+        'kni_kind virtio-user',
+        '/dev/vhost-net is missing',
+        'run "modprobe vhost_net", or write "kni_kind tap"',
+      ),
+    );
+  }
   const memory = threads && planMemory(conf, machine, ports, threads, running ? [] : found);
   const problems = [...conf.problems, ...found.sort((a, b) => a.line - b.line)];
   if (!threads || !memory || hasErrors(problems)) return { problems };
-  const kni = conf.model.global_defs.kni;
   const plan: Plan = {
     idle,
     master: threads.master,
     workers: threads.workers,
+    twinKind,
     memory,
     ports: ports.map((port) => ({
       name: port.name,

@@ -2,7 +2,7 @@ import type { Bonding, Device } from '../conf/items.js';
 import type { Conf } from '../conf/parse.js';
 import { parseConf } from '../conf/parse.js';
 import { type Problem, problem } from '../conf/problem.js';
-import { dpdkDrivers, type Machine, sharedDrivers, wholeAddress } from '../machine.js';
+import { dpdkDrivers, driverFor, type Machine, sharedDrivers, wholeAddress } from '../machine.js';
 import { type EalOption, valuesOf } from './eal.js';
 import { fixedQueues, isPort, vdevName } from './vdev.js';
 
@@ -225,7 +225,7 @@ function checkCard(address: string, machine: Machine, line: number, problems: Pr
       line,
       `pci ${address}`,
       driver ? `the kernel driver ${driver} holds the card` : 'no driver holds the card',
-      `hand it over with "modprobe vfio-pci; dpdk-devbind.py --bind=vfio-pci ${address}"${care}`,
+      `hand it over with "modprobe ${driverFor(machine)}; dpdk-devbind.py --bind=${driverFor(machine)} ${address}"${care}`,
     ),
   );
 }

@@ -79,6 +79,7 @@ export function contentsOf(shape: Shape = {}): Contents {
     '/proc/sys/kernel/numa_balancing': '0\n',
     '/proc/sys/kernel/sched_rt_runtime_us': '950000\n',
     '/sys/bus/pci/drivers/vfio-pci/bind': '',
+    '/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts': 'N\n',
     '/sys/kernel/iommu_groups/1/devices/0000:06:00.0': '',
     '/sys/kernel/iommu_groups/2/devices/0000:06:00.1': '',
     '/dev/net/tun': '',

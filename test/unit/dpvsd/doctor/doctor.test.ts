@@ -245,6 +245,34 @@ const sick: Sick[] = [
     mend: /intel_iommu=on/,
   },
   {
+    name: 'VFIO without IOMMU, in a kernel that knows no other way',
+    change: {
+      '/sys/kernel/iommu_groups/1/devices/0000:06:00.0': undefined,
+      '/sys/kernel/iommu_groups/2/devices/0000:06:00.1': undefined,
+    },
+    grade: 'bad',
+    says: /there is no IOMMU: DPDK cannot open it/,
+    mend: /use uio_pci_generic/,
+  },
+  {
+    name: 'a free card on a machine without IOMMU',
+    shape: { cards: { '0000:06:00.0': { driver: 'ixgbe', device: 'eth1' } } },
+    change: {
+      '/sys/kernel/iommu_groups/1/devices/0000:06:00.0': undefined,
+      '/sys/kernel/iommu_groups/2/devices/0000:06:00.1': undefined,
+    },
+    grade: 'warn',
+    says: /no card is handed to DPDK/,
+    mend: /dpdk-devbind\.py --bind=uio_pci_generic 0000:06:00\.0/,
+  },
+  {
+    name: 'VFIO without the module that speaks to the IOMMU',
+    change: { '/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts': undefined },
+    grade: 'bad',
+    says: /vfio_iommu_type1 is not loaded/,
+    mend: /modprobe vfio_iommu_type1/,
+  },
+  {
     name: 'VFIO without IOMMU, allowed',
     change: {
       '/sys/kernel/iommu_groups/1/devices/0000:06:00.0': undefined,

@@ -524,6 +524,41 @@ describe('plan: memory', () => {
     ]);
   });
 
+  it('refuses cards without an IOMMU that would have no hugepages', () => {
+    const shape: Shape = {
+      huge: { total: 64, free: 64 },
+      cards: { '0000:06:00.0': { driver: 'uio_pci_generic' } },
+    };
+    const text = conf(card('dpdk0', '06:00.0'), '', 'global_defs {\n memory 512\n}');
+    assert.deepEqual(refused(text, shape), [
+      'f: 0000:06:00.0 is held by uio_pci_generic without an IOMMU: it works with hugepages alone, and 128 MB of the 512 MB that the plan needs are free; run "sysctl -w vm.nr_hugepages=256"',
+    ]);
+    const off = refused(text.replace('memory 512', 'hugepages off'), shape);
+    assert.equal(off.length, 1);
+    assert.match(off[0]!, /"hugepages off" allows none; take "hugepages off" away and run "sysctl/);
+    // Behind an IOMMU any memory will do.
+    planned(text, { ...shape, cards: { '0000:06:00.0': { driver: 'vfio-pci', group: '1' } } });
+  });
+
+  it('hands the kind of the twins on, and refuses virtio-user without /dev/vhost-net', () => {
+    const text = (kind: string) => conf(veth('dpdk0', 0), '', `global_defs {\n kni_kind ${kind}\n}`);
+    assert.equal(planned(conf(veth('dpdk0', 0)), laptop).plan.twinKind, 'tap');
+    assert.equal(planned(text('auto'), laptop).plan.twinKind, 'tap');
+    assert.equal(planned(text('virtio-user'), laptop).plan.twinKind, 'virtio-user');
+    const contents = { ...contentsOf(laptop) };
+    delete contents['/dev/vhost-net'];
+    const made = makePlan(parseConf(text('virtio-user')), readMachine(filesOf(contents)), []);
+    assert.equal(made.plan, undefined);
+    assert.deepEqual(
+      made.problems.filter(({ severity }) => severity === 'error').map((one) => format('f', one)),
+      [
+        'f:10: kni_kind virtio-user: /dev/vhost-net is missing; run "modprobe vhost_net", or write "kni_kind tap"',
+      ],
+    );
+    // Without twins nobody needs it.
+    assert.ok(makePlan(parseConf(text('virtio-user\n kni off')), readMachine(filesOf(contents)), []).plan);
+  });
+
   it('does without hugepages when told to', () => {
     assert.ok(
       planned(conf(veth('dpdk0', 0), '', 'global_defs {\n hugepages off\n}')).plan.eal.includes('--no-huge'),
