@@ -23,6 +23,7 @@ import type { ForwardingWorker } from './plan/workers.js';
  *     conn.init_timeout SECONDS, conn.expire_quiescent 0|1
  *     tcp.timeout.STATE SECONDS    none established syn_sent syn_recv fin_wait time_wait close close_wait last_ack listen synack last
  *     udp.timeout.STATE SECONDS    oneway normal last
+ *     tcp.defence_drop 0|1, udp.defence_drop 0|1
  *     uoa.mode opp|ipo, udp.uoa_max_trail N
  *     sa_pool.flow_enable 0|1
  *     twin_kind tap|virtio-user    of all kernel twins
@@ -70,6 +71,8 @@ export function reloadable({ global_defs, neigh_defs, ipv4_defs, ipv6_defs, ipvs
   put('conn.expire_quiescent', bit(ipvs_defs.conn.expire_quiescent_template));
   for (const [state, seconds] of Object.entries(ipvs_defs.tcp.timeout)) put(`tcp.timeout.${state}`, seconds);
   for (const [state, seconds] of Object.entries(ipvs_defs.udp.timeout)) put(`udp.timeout.${state}`, seconds);
+  put('udp.defence_drop', bit(ipvs_defs.udp.defence_udp_drop));
+  put('tcp.defence_drop', bit(ipvs_defs.tcp.defence_tcp_drop));
   put('uoa.mode', ipvs_defs.udp.uoa_mode);
   put('udp.uoa_max_trail', ipvs_defs.udp.uoa_max_trail);
   return settings;

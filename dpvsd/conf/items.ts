@@ -400,9 +400,11 @@ export const items = {
       }),
     }),
     udp: section('UDP.', {
-      defence_udp_drop: item(flag, false, 'Drops packets instead of answering under attack.', {
-        without: 'nothing is answered that needs this defence',
-      }),
+      defence_udp_drop: item(
+        flag,
+        false,
+        'A datagram to a port of ours that no virtual server has is dropped without a word, instead of "port unreachable".',
+      ),
       uoa_mode: item(
         choice('opp', 'ipo'),
         'opp',
@@ -419,9 +421,11 @@ export const items = {
       }),
     }),
     tcp: section('TCP.', {
-      defence_tcp_drop: item(flag, false, 'Drops packets of unknown connections instead of answering.', {
-        without: 'packets of unknown connections are dropped and counted',
-      }),
+      defence_tcp_drop: item(
+        flag,
+        false,
+        'A segment to a port of ours that no virtual server has is dropped without a word, instead of a reset.',
+      ),
       timeout: section('Seconds after the last packet, in each state.', {
         none: item(seconds, 2, 'NONE.'),
         established: item(seconds, 90, 'ESTABLISHED.'),

@@ -302,6 +302,8 @@ static int setting_set(void *context, const char *name, const char *value, bool 
 		*settings_timeout(&master->director.timeouts, name) = *settings_timeout(&s->timeouts, name);
 	net_reachable_set(master->stack, s->neighbour_timeout * 1000);
 	master->director.expire_quiescent = s->expire_quiescent;
+	master->director.drop_udp_unknown = s->drop_udp_unknown;
+	master->director.drop_tcp_unknown = s->drop_tcp_unknown;
 	master->net.forwarding4 = s->forwarding4;
 	master->net.forwarding6 = s->forwarding6;
 	master->net.ttl = (uint8_t)s->ttl;

@@ -276,6 +276,8 @@ int master_prepare(struct master *master, struct error *error)
 	director->net = &master->net;
 	director->timeouts = s->timeouts;
 	director->expire_quiescent = s->expire_quiescent;
+	director->drop_udp_unknown = s->drop_udp_unknown;
+	director->drop_tcp_unknown = s->drop_tcp_unknown;
 	director->icmp_errors_per_second = 1000;
 	director->toa = true;
 	director->services = service_table_new(MAX_SERVICES);

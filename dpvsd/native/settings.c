@@ -124,6 +124,18 @@ static int change(struct settings *s, const char *name, const char *value)
 		s->expire_quiescent = n;
 		return 1;
 	}
+	if (strcmp(name, "udp.defence_drop") == 0) {
+		if (!number_in(value, 0, 1, &n))
+			return -1;
+		s->drop_udp_unknown = n;
+		return 1;
+	}
+	if (strcmp(name, "tcp.defence_drop") == 0) {
+		if (!number_in(value, 0, 1, &n))
+			return -1;
+		s->drop_tcp_unknown = n;
+		return 1;
+	}
 	if (strcmp(name, "ip4.forwarding") == 0) {
 		if (!number_in(value, 0, 1, &n))
 			return -1;

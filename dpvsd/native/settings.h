@@ -58,7 +58,7 @@ struct settings {
 	char *watcher_words[COMMAND_WORDS + 1];
 	/* The state that reloadable items change; filled in from the start. */
 	struct timeouts timeouts;
-	bool expire_quiescent, forwarding4, forwarding6;
+	bool expire_quiescent, forwarding4, forwarding6, drop_udp_unknown, drop_tcp_unknown;
 	uint32_t ttl, uoa_max_trail;
 	/* Text of all reloadable items as last set, for listing. */
 	struct setting_value {

@@ -29,7 +29,7 @@ export interface Step {
     contiguous?: number;
   };
   fate: Fate;
-  /** An ICMP error that the director sends. */
+  /** An ICMP error or a reset that the director sends. */
   error?: Uint8Array;
   /** Counters that change, by name; all others must not. `drop.REASON` follows from the fate. */
   counters?: Record<string, number>;

@@ -69,6 +69,7 @@ export interface TcpFields {
   flags: string;
   sequence?: number;
   acknowledgement?: number;
+  window?: number;
   /** Whole options, padded by the caller to a multiple of four. */
   options?: number[];
   payload?: Uint8Array;
@@ -84,7 +85,7 @@ export function tcp(fields: TcpFields): Transport {
     ...u32(fields.acknowledgement ?? (fields.flags.includes('A') ? 2000 : 0)),
     ((20 + options.length) / 4) << 4,
     bits,
-    ...u16(64240),
+    ...u16(fields.window ?? 64240),
     0,
     0,
     0,

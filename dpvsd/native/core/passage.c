@@ -1,5 +1,10 @@
 #include "passage.h"
 
+#include <netinet/in.h>
+
+#include "checksum.h"
+#include "reset.h"
+
 enum { ICMP_BUFFER = 1280 };
 
 static bool icmp_token(const struct director *director, struct worker_view *view)
@@ -44,6 +49,26 @@ void send_error(const struct director *director, struct worker_view *view, const
 		return;
 	view->counters.originated++;
 	output->originate(output->context, (enum family)p->family, buffer, length);
+}
+
+bool send_reset(const struct director *director, struct worker_view *view, const struct packet *p,
+		const struct pipeline_output *output)
+{
+	uint8_t buffer[RESET_MAX];
+	size_t length;
+
+	/* What is spread over several buffers was fragments: nobody connects like that. */
+	if (output == NULL || p->length != p->total)
+		return true;
+	if (checksum_transport((enum family)p->family, p->l3, IPPROTO_TCP, p->l3 + p->l4,
+			       (size_t)(p->total - p->l4)) != 0)
+		return false;
+	length = reset_build(p, director->net->ttl, buffer);
+	if (length == 0 || !icmp_token(director, view))
+		return true;
+	view->counters.originated++;
+	output->originate(output->context, (enum family)p->family, buffer, length);
+	return true;
 }
 
 bool ttl_refused(const struct director *director, struct worker_view *view, struct packet *p,

@@ -10,6 +10,10 @@
 void send_error(const struct director *director, struct worker_view *view, const struct packet *p,
 		enum icmp_error_kind kind, uint16_t mtu, const struct pipeline_output *output);
 
+/* The same about a TCP segment to an address of ours: a reset. False when its checksum is wrong. */
+bool send_reset(const struct director *director, struct worker_view *view, const struct packet *p,
+		const struct pipeline_output *output);
+
 /* Notes that a packet has to be cut to pieces of `mtu` bytes. False when it may not be: its sender forbids
  * it, or, with IPv6, did not cut it itself. */
 bool cut_to_fit(struct packet *p, uint16_t mtu);

@@ -91,6 +91,16 @@ static bool is_multicast(const struct packet *p)
 	return p->family == FAMILY_IPV4 ? d->b[0] >= 224 : d->b[0] == 0xff;
 }
 
+/* To a local port whose connection is over. It is not worth an error or a reset: the server would take it for
+ * its client's. */
+static bool is_late_answer(const struct director *director, const struct packet *p)
+{
+	const struct local_table *locals = subscribe(director->locals);
+
+	return locals != NULL && rte_be_to_cpu_16(p->key.destination_port) >= LOCAL_PORT_FIRST &&
+	       local_table_lookup(locals, (enum family)p->family, &p->key.destination) != NULL;
+}
+
 /* To an address of ours that no service took. */
 static void on_local(const struct director *director, struct worker_view *view, struct packet *p,
 		     const struct pipeline_output *output)
@@ -110,16 +120,14 @@ static void on_local(const struct director *director, struct worker_view *view, 
 		packet_drop(p, DROP_ICMP_UNRELATED);
 		return;
 	}
-	if (p->protocol == IPPROTO_UDP && !director->drop_udp_unknown) {
-		const struct local_table *locals = subscribe(director->locals);
-
-		/* A late answer to a local port is not worth an error: the server would take it for a closed
-		 * client. */
-		if (locals == NULL ||
-		    local_table_lookup(locals, (enum family)p->family, &p->key.destination) == NULL)
-			send_error(director, view, p, ICMP_ERROR_PORT, 0, output);
-	}
 	packet_drop(p, DROP_NO_SERVICE);
+	if (p->key.family == 0 || is_late_answer(director, p))
+		return;
+	if (p->protocol == IPPROTO_UDP && !director->drop_udp_unknown)
+		send_error(director, view, p, ICMP_ERROR_PORT, 0, output);
+	else if (p->protocol == IPPROTO_TCP && !director->drop_tcp_unknown &&
+		 !send_reset(director, view, p, output))
+		packet_drop(p, DROP_L4_CHECKSUM);
 }
 
 static void on_transit(const struct director *director, struct worker_view *view, struct packet *p,

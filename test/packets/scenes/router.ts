@@ -1,6 +1,18 @@
 /** What the director does as host and as router: ping, closed ports, routes, neighbours, MTU. */
 import type { Fate, Scene, Step } from '../scene.js';
-import { type ErrorKind, echo, filler, icmpError, packet, tcp, text, udp } from '../wire.js';
+import {
+  type ErrorKind,
+  echo,
+  filler,
+  icmpError,
+  mss,
+  packet,
+  patched,
+  type TcpFields,
+  tcp,
+  text,
+  udp,
+} from '../wire.js';
 import {
   CLIENT_SIDE,
   dropped,
@@ -46,7 +58,15 @@ function hostScene(family: Family): Scene {
   const pong = packet({ from: w.vip, to: w.client, ttl: 64 }, echo('reply', 9, 4, filler(1000)));
   const far = packet({ from: w.remote, to: w.own }, echo('request', 9));
   const question = packet({ from: w.client, to: w.own }, udp({ from: 3000, to: 53 }));
-  const segment = packet({ from: w.client, to: w.vip }, tcp({ from: 3000, to: 81, flags: 'S' }));
+  const closed = (fields: Partial<TcpFields>): Uint8Array =>
+    packet({ from: w.client, to: w.vip }, tcp({ from: 3000, to: 81, flags: 'S', ...fields }));
+  const reset = (fields: Partial<TcpFields>): Uint8Array =>
+    packet(
+      { from: w.vip, to: w.client },
+      tcp({ from: 81, to: 3000, flags: 'R', window: 0, sequence: 0, ...fields }),
+    );
+  const spoiled = patched(closed({}), w.header + 16, 0x12, 0x34);
+  const toGroup = packet({ from: w.client, to: w.vip }, tcp({ from: 3000, to: 82, flags: 'S' }));
   const other = packet({ from: w.client, to: w.nowhere }, udp({ from: 3000, to: 53 }));
   return {
     name: `host-ipv${family}`,
@@ -68,7 +88,40 @@ function hostScene(family: Family): Scene {
       fromClient('closed-udp', 'A datagram to a port that nobody has.', question, dropped('no-service'), {
         error: packet({ from: w.own, to: w.client, tos: 0xc0 }, icmpError('port unreachable', question)),
       }),
-      fromClient('closed-tcp', 'A segment to a port that nobody has.', segment, dropped('no-service')),
+      fromClient(
+        'closed-tcp',
+        'A SYN to a port that nobody has: a reset that acknowledges it (RFC 9293 3.10.7.1).',
+        closed({}),
+        dropped('no-service'),
+        { error: reset({ flags: 'RA', acknowledgement: 1001 }) },
+      ),
+      fromClient(
+        'closed-tcp-data',
+        'Data without ACK, and a FIN: the reset acknowledges all of it.',
+        closed({ flags: 'F', sequence: 0xffff_fffe, payload: filler(5), options: mss(1460) }),
+        dropped('no-service'),
+        { error: reset({ flags: 'RA', acknowledgement: 4 }) },
+      ),
+      fromClient(
+        'closed-tcp-acknowledged',
+        'A segment of a connection that was: the reset takes the sequence number that it acknowledges.',
+        closed({ flags: 'AP', acknowledgement: 0x8765_4321, payload: text('hello') }),
+        dropped('no-service'),
+        { error: reset({ sequence: 0x8765_4321, acknowledgement: 0 }) },
+      ),
+      fromClient(
+        'closed-tcp-reset',
+        'A reset is not answered.',
+        closed({ flags: 'R' }),
+        dropped('no-service'),
+      ),
+      fromClient('closed-tcp-checksum', 'Nor is what is damaged.', spoiled, dropped('l4-checksum')),
+      {
+        name: 'closed-tcp-broadcast',
+        says: 'Nor what came to all hosts of the link.',
+        in: { port: CLIENT_SIDE, bytes: toGroup, broadcast: true },
+        fate: dropped('no-service'),
+      },
       fromClient('not-forwarding', 'A packet for somebody else.', other, dropped('not-forwarding')),
     ],
   };

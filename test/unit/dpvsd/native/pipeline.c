@@ -414,6 +414,68 @@ static void one_burst_holds_a_whole_connection(void)
 	tear_down();
 }
 
+/* A segment to a port that nobody has is answered with a reset; whose sender is refused or late is told
+ * nothing.
+ */
+static void closed_ports_are_reset(void)
+{
+	struct client_prefix everybody = {.prefix = 0};
+	struct sample s;
+
+	for (unsigned int workers = 1; workers <= 4; workers++) {
+		set_up(workers, FORWARD_FULLNAT, IPPROTO_TCP, 0, 0);
+		for (unsigned int i = 0; i < 200; i++) {
+			unsigned int worker = (unsigned int)(check_random() % workers);
+
+			make(&s, CLIENT_SIDE, v4("10.1.0.1"), 7000, v4("10.1.0.100"),
+			     (uint16_t)(81 + check_random() % 60000), IPPROTO_TCP, SYN, 0);
+			errors_sent = 0;
+			pass(&s, worker);
+			CHECK_EQ(s.p.reason, DROP_NO_SERVICE);
+			CHECK_EQ(errors_sent, 1);
+			CHECK_EQ(last_error[20 + 13], RST | ACK);
+			CHECK_EQ(s.last, worker);
+			views[worker].icmp_tokens++;
+		}
+		/* A server's late answer: its connection is over. */
+		make(&s, SERVER_SIDE, v4("10.2.0.1"), 8080, v4("10.2.0.200"), 20000, IPPROTO_TCP, ACK, 10);
+		errors_sent = 0;
+		pass(&s, 0);
+		CHECK_EQ(s.p.reason, DROP_NO_SERVICE);
+		CHECK_EQ(errors_sent, 0);
+		/* Local ports begin at 1024: this is none. */
+		make(&s, SERVER_SIDE, v4("10.2.0.1"), 8080, v4("10.2.0.200"), 22, IPPROTO_TCP, SYN, 0);
+		pass(&s, 0);
+		CHECK_EQ(errors_sent, 1);
+
+		/* As fast as ICMP errors may be sent, and no faster. */
+		views[0].icmp_tokens = 3;
+		errors_sent = 0;
+		for (unsigned int i = 0; i < 10; i++) {
+			make(&s, CLIENT_SIDE, v4("10.1.0.1"), 7000, v4("10.1.0.100"), 81, IPPROTO_TCP, SYN,
+			     0);
+			pass(&s, 0);
+		}
+		CHECK_EQ(errors_sent, 3);
+		views[0].icmp_tokens = 100;
+
+		director.drop_tcp_unknown = true;
+		pass(&s, 0);
+		CHECK_EQ(s.p.reason, DROP_NO_SERVICE);
+		CHECK_EQ(errors_sent, 3);
+		director.drop_tcp_unknown = false;
+
+		service->deny = client_list_new(FAMILY_IPV4, &everybody, 1);
+		from_client(&s, "10.1.0.1", 7000, SYN);
+		pass(&s, 0);
+		CHECK_EQ(s.p.reason, DROP_DENIED);
+		CHECK_EQ(errors_sent, 3);
+		client_list_free(service->deny);
+		service->deny = NULL;
+		tear_down();
+	}
+}
+
 int main(void)
 {
 	RUN(fullnat_replies_find_their_worker);
@@ -431,5 +493,6 @@ int main(void)
 	RUN(nat_icmp_errors);
 	RUN(ttl_and_size);
 	RUN(one_burst_holds_a_whole_connection);
+	RUN(closed_ports_are_reset);
 	return check_end();
 }
