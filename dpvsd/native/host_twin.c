@@ -33,9 +33,8 @@ static const struct {
 	counters.from_kernel_dropped, TWIN_BULK),
 };
 
-static bool counter_info(void *context, uint32_t position, struct counter_info *info)
+static bool twin_counter_info(const struct master *master, uint32_t position, struct counter_info *info)
 {
-	const struct master *master = context;
 	uint32_t twin = position / RTE_DIM(twin_rows), row = position % RTE_DIM(twin_rows);
 
 	/* Ports without a twin have no rows. */
@@ -53,6 +52,41 @@ static bool counter_info(void *context, uint32_t position, struct counter_info *
 		return true;
 	}
 	return false;
+}
+
+/* Ports with several queues, on which replies may come to another worker than theirs. */
+static bool flow_counter_info(const struct master *master, uint32_t position, struct counter_info *info)
+{
+	uint32_t port = position / 2;
+
+	for (unsigned int i = 0; i < master->settings.port_count; i++) {
+		const struct port *p = &master->ports[i];
+
+		if (p->setting->rx_queues < 2 || port-- != 0)
+			continue;
+		snprintf(info->name, sizeof(info->name), "rte-flow.%s.%s", p->setting->name,
+			 position % 2 ? "missing" : "rules");
+		info->help = position % 2
+				 ? "local addresses whose replies are handed over in software, since the "
+				   "port took no rules for them"
+				 : "rules of the port that bring replies to their worker";
+		info->value = position % 2 ? p->flow_missing : p->flow_rules;
+		return true;
+	}
+	return false;
+}
+
+static bool counter_info(void *context, uint32_t position, struct counter_info *info)
+{
+	const struct master *master = context;
+	uint32_t twin_counters = 0;
+
+	if (twin_counter_info(master, position, info))
+		return true;
+	for (unsigned int i = 0; i < master->twins.count; i++)
+		if (master->twins.twins[i].queues != 0)
+			twin_counters += RTE_DIM(twin_rows);
+	return flow_counter_info(master, position - twin_counters, info);
 }
 
 /* ---- flows ---- */

@@ -17,6 +17,7 @@
 
 #include "log.h"
 #include "master.h"
+#include "port/flow.h"
 
 enum {
 	EXIT_USAGE = 2,
@@ -257,6 +258,7 @@ int main(int argc, char **argv)
 	watcher_stop(&master.watcher);
 	twins_stop(&master.twins);
 	control_free(master.control);
+	flow_end(master.ports, s->port_count);
 	ports_close(master.ports, s->port_count);
 	if (s->pid[0])
 		unlink(s->pid);

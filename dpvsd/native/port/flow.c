@@ -61,10 +61,13 @@ static struct rte_flow *rule_new(const struct port *port, const struct local_add
 
 static void rules_free(const struct port *port, struct address_rules *rules)
 {
-	struct rte_flow_error error;
+	struct rte_flow_error error = {0};
 
 	for (unsigned int i = 0; i < rules->count; i++)
-		rte_flow_destroy(port->ethdev, rules->rules[i], &error);
+		if (rte_flow_destroy(port->ethdev, rules->rules[i], &error) != 0)
+			log_line(LOG_WARNING_LEVEL, "port %s: an rte_flow rule for %s stays: %s",
+				 port->setting->name, ip_text((enum family)rules->family, &rules->address),
+				 error.message ? error.message : "not said why");
 	free(rules);
 }
 
@@ -77,15 +80,15 @@ static int queue_of(const struct worker *worker, uint16_t port)
 	return -1;
 }
 
-static void add(struct port *port, const struct worker workers[], const struct director *director,
-		const struct local_address *local)
+/* All rules of an address, or none: with some of them missing nobody could tell where its replies go. */
+static bool add(struct port *port, const struct worker workers[], const struct director *director,
+		const struct local_address *local, struct rte_flow_error *error)
 {
 	unsigned int most = local->shares * (unsigned int)PROTOCOLS;
 	struct address_rules *rules = calloc(1, sizeof(*rules) + most * sizeof(rules->rules[0]));
-	struct rte_flow_error error = {0};
 
 	if (rules == NULL)
-		return;
+		return false;
 	rules->address = local->address;
 	rules->family = local->family;
 	rules->port = port->number;
@@ -97,20 +100,17 @@ static void add(struct port *port, const struct worker workers[], const struct d
 
 		if (queue < 0)
 			continue;
-		rule = rule_new(port, local, share, (uint16_t)queue, i % PROTOCOLS == 0, &error);
+		rule = rule_new(port, local, share, (uint16_t)queue, i % PROTOCOLS == 0, error);
 		if (rule == NULL) {
-			log_line(LOG_NOTICE_LEVEL,
-				 "port %s: no rte_flow rule for %s (%s); replies are handed over in software",
-				 port->setting->name, ip_text((enum family)local->family, &local->address),
-				 error.message ? error.message : "not supported");
-			port->flow_refused = true;
 			rules_free(port, rules);
-			return;
+			return false;
 		}
 		rules->rules[rules->count++] = rule;
 	}
+	port->flow_rules += rules->count;
 	rules->next = installed;
 	installed = rules;
+	return true;
 }
 
 static struct address_rules *find(const struct port *port, const struct local_address *local)
@@ -122,36 +122,19 @@ static struct address_rules *find(const struct port *port, const struct local_ad
 	return NULL;
 }
 
-void flow_follow(struct port ports[], unsigned int port_count, const struct worker workers[],
-		 unsigned int worker_count, const struct director *director, bool enabled)
+/* Takes away what belongs to no address of the list: before others are added, since NICs have little room. */
+static void sweep(struct port ports[], unsigned int port_count, struct local_address *const *list,
+		  size_t count)
 {
-	const struct local_table *locals = director->locals;
-	struct local_address **list;
-	size_t count;
-
-	if (locals == followed || !enabled || worker_count < 2)
-		return;
-	followed = locals;
-	count = local_table_list(locals, NULL, 0);
-	list = calloc(count + 1, sizeof(struct local_address *));
-	if (list == NULL)
-		return;
-	count = local_table_list(locals, list, count);
 	for (struct address_rules *r = installed; r != NULL; r = r->next)
 		r->wanted = false;
-	for (unsigned int p = 0; p < port_count; p++) {
-		if (ports[p].setting->rx_queues < 2)
-			continue;
-		for (size_t i = 0; i < count && !ports[p].flow_refused; i++) {
+	for (unsigned int p = 0; p < port_count; p++)
+		for (size_t i = 0; i < count; i++) {
 			struct address_rules *there = find(&ports[p], list[i]);
 
 			if (there != NULL)
 				there->wanted = true;
-			else
-				add(&ports[p], workers, director, list[i]);
 		}
-	}
-	free(list);
 	for (struct address_rules **at = &installed; *at != NULL;) {
 		struct address_rules *rules = *at;
 
@@ -160,6 +143,69 @@ void flow_follow(struct port ports[], unsigned int port_count, const struct work
 			continue;
 		}
 		*at = rules->next;
+		ports[rules->port].flow_rules -= rules->count;
 		rules_free(&ports[rules->port], rules);
 	}
+}
+
+/* A family whose rules are refused, or for which the NIC has no room, is not asked for again until the next
+ * change; the other one may do. Said once, until all is well again. */
+static void follow_port(struct port *port, const struct worker workers[], const struct director *director,
+			struct local_address *const *list, size_t count)
+{
+	bool refused[FAMILY_IPV6 + 1] = {false};
+	uint32_t missing = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		enum family family = (enum family)list[i]->family;
+		struct rte_flow_error error = {0};
+
+		if (find(port, list[i]) != NULL)
+			continue;
+		if (!refused[family] && add(port, workers, director, list[i], &error))
+			continue;
+		missing++;
+		if (refused[family])
+			continue;
+		refused[family] = true;
+		if (port->flow_said)
+			continue;
+		port->flow_said = true;
+		log_line(LOG_NOTICE_LEVEL,
+			 "port %s: no rte_flow rule for %s (%s); replies are handed over in software",
+			 port->setting->name, ip_text(family, &list[i]->address),
+			 error.message ? error.message : "not supported");
+	}
+	port->flow_missing = missing;
+	if (count != 0)
+		port->flow_said = missing != 0;
+}
+
+void flow_follow(struct port ports[], unsigned int port_count, const struct worker workers[],
+		 unsigned int worker_count, const struct director *director, bool enabled)
+{
+	const struct local_table *locals = director->locals;
+	struct local_address **list;
+	size_t count;
+
+	/* A table that was replaced is freed behind this call: no other stands at its place meanwhile. */
+	if (locals == followed || !enabled || worker_count < 2)
+		return;
+	count = local_table_list(locals, NULL, 0);
+	list = calloc(count + 1, sizeof(struct local_address *));
+	if (list == NULL)
+		return;
+	followed = locals;
+	count = local_table_list(locals, list, count);
+	sweep(ports, port_count, list, count);
+	for (unsigned int p = 0; p < port_count; p++)
+		if (ports[p].setting->rx_queues >= 2)
+			follow_port(&ports[p], workers, director, list, count);
+	free(list);
+}
+
+void flow_end(struct port ports[], unsigned int port_count)
+{
+	sweep(ports, port_count, NULL, 0);
+	followed = NULL;
 }

@@ -11,5 +11,7 @@
  * Master only. */
 void flow_follow(struct port ports[], unsigned int port_count, const struct worker workers[],
 		 unsigned int worker_count, const struct director *director, bool enabled);
+/* Takes all rules away, before the ports are stopped. */
+void flow_end(struct port ports[], unsigned int port_count);
 
 #endif

@@ -14,7 +14,9 @@ struct port {
 	uint16_t ethdev; /* number in DPDK, which need not be ours */
 	uint16_t number; /* ours: index in settings and in net->ports */
 	struct rte_eth_dev_info info;
-	bool flow_refused; /* rte_flow was tried and does not work here: said once */
+	/* flow.c: rules in the NIC; local addresses without, whose replies are handed over in software */
+	uint32_t flow_rules, flow_missing;
+	bool flow_said; /* that some are missing */
 };
 
 /* Opens all ports of the settings. -1 with the error: which one is missing or refuses what, and what to do.
