@@ -13,12 +13,12 @@ enum twin_class {
 /* Which class a frame is of, from its first bytes. */
 enum twin_class twin_classify(const uint8_t *frame, unsigned int length);
 
-/* Whether a control frame goes to the kernel whatever services there are: multicast, ARP and ND, and what is
- * addressed to the kernel. Not fragments, which belong together with others, nor what is on its way through.
- * Reads the tables that workers read. */
+/* Whether a control frame goes to the kernel whatever services there are: multicast, ARP, ND and MLD queries,
+ * and what is addressed to the kernel. Not fragments, which belong together with others, nor what is on its
+ * way through. Reads the tables that workers read. */
 bool twin_wire_takes(const struct net *net, const uint8_t *frame, unsigned int length);
 
-/* ARP or ND: the master wants it too. */
+/* ARP, ND or an MLD query: the master wants it too. */
 bool twin_is_neighbour_frame(const uint8_t *frame, unsigned int length);
 
 #endif

@@ -149,6 +149,15 @@ export function solicitation(target: string): Transport {
   return icmpMessage([], [135, 0], [0, 0, 0, 0], address(target));
 }
 
+/** A general query for multicast listeners of version 2 (RFC 3810 5.1): robustness 2, interval 125 s. */
+export function listenerQuery(milliseconds: number): Transport {
+  const rest = [...u16(milliseconds), 0, 0, ...new Array<number>(16).fill(0), 2, 125, 0, 0];
+  return icmpMessage([], [130, 0], rest, new Uint8Array());
+}
+
+/** Hop-by-hop options that tell routers to look: a router alert of value 0 (RFC 2711), padded. */
+export const ROUTER_ALERT = { type: 0, bytes: [0, 0, 5, 2, 0, 0, 1, 0] };
+
 /** Type and code by what is said, in IPv4 and IPv6 (RFC 792, RFC 1812, RFC 4443). */
 const ERRORS = {
   'time exceeded': [

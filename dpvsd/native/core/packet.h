@@ -12,7 +12,7 @@ enum verdict {
 	VERDICT_FORWARD, /* write the Ethernet header of `adjacency`, send from its port */
 	VERDICT_HANDOVER, /* to the worker `owner`, which starts over with it */
 	VERDICT_UNRESOLVED, /* the master finds the neighbour `next_hop` on `port`, and sends it then */
-	VERDICT_MASTER, /* ARP and ND: the master's business */
+	VERDICT_MASTER, /* ARP, ND and MLD queries: the master's business */
 	VERDICT_KERNEL, /* to the kernel twin of the port it came from */
 	VERDICT_REASSEMBLE, /* a fragment: comes again when it is whole */
 	VERDICT_LOCAL, /* handled here, nothing to send */

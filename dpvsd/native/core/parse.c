@@ -184,7 +184,8 @@ static void parse_transport(struct packet *p)
 			packet_drop(p, DROP_L4_HEADER);
 			return;
 		}
-		if (l4[0] >= ICMP6_ROUTER_SOLICITATION && l4[0] <= ICMP6_REDIRECT) {
+		if ((l4[0] >= ICMP6_ROUTER_SOLICITATION && l4[0] <= ICMP6_REDIRECT) ||
+		    l4[0] == ICMP6_LISTENER_QUERY) {
 			p->key.family = 0;
 			/* From beyond the link it is nobody's honest packet (RFC 4861 11.2), and must not
 			 * fill the master's ring. */

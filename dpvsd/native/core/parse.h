@@ -20,6 +20,7 @@ enum {
 	ICMP6_ECHO_REPLY = 129,
 	ICMP6_ROUTER_SOLICITATION = 133,
 	ICMP6_REDIRECT = 137,
+	ICMP6_LISTENER_QUERY = 130, /* RFC 3810 */
 };
 
 /* Checks headers (RFC 791, RFC 8200, RFC 1122 3.2.1) and fills family, protocol, l4, total and key. On a

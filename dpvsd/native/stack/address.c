@@ -107,6 +107,7 @@ struct address_table *address_table_build(const struct net_master *master)
 
 static void own_address_remove(struct net_master *master, struct own_address *own)
 {
+	membership_remove(master, &own->address);
 	registry_remove(&master->addresses, &own->entry);
 	timers_unreserve(&master->timers, &own->expiry);
 	timers_unreserve(&master->timers, &own->announcing);
@@ -228,6 +229,7 @@ int net_address_apply(struct net_master *master, int verb, const struct address 
 		if (!own)
 			return error_set(error, "full", NULL, "no memory for address %s",
 					 ip_text(family, &address->address));
+		membership_add(master, address);
 		fresh = true;
 	}
 	own->address = *address;

@@ -203,7 +203,7 @@ void net_input(struct net_master *master, uint16_t port, const uint8_t *frame, s
 		return;
 	if (frame[12] == 0x08 && frame[13] == 0x06)
 		input_arp(master, port, frame, length, now_ms);
-	else if (frame[12] == 0x86 && frame[13] == 0xdd)
+	else if (frame[12] == 0x86 && frame[13] == 0xdd && !membership_input(master, port, frame, length))
 		input_nd(master, port, frame, length, now_ms);
 	net_settle(master);
 }

@@ -25,6 +25,16 @@ struct own_route {
 	struct route route;
 };
 
+/* What a port tells of its multicast groups, and to whom (membership.c). */
+struct port_membership {
+	struct timer telling; /* changes */
+	struct timer answering; /* a query */
+	uint64_t repeat_at; /* milliseconds, 0: nothing is to be told again */
+	union ip_addr link_local; /* whose group is joined; zero: none yet */
+	uint64_t old_querier_until; /* milliseconds: version 1 is spoken */
+	uint8_t robustness; /* how often a change is told */
+};
+
 struct net_master {
 	struct net *net;
 	struct net_output output;
@@ -44,6 +54,9 @@ struct net_master {
 	uint64_t announce_at; /* microseconds: announcements are paced */
 
 	struct neighbours neighbours;
+
+	struct registry groups; /* multicast groups that we listen to */
+	struct port_membership memberships[MAX_PORTS];
 };
 
 /* Ends every call of the master: publishes what changed, moves the generation, gives up packets. */
@@ -70,6 +83,15 @@ void own_routes_clear(struct net_master *master);
 void announce_start(struct net_master *master, struct own_address *own, uint32_t count, uint32_t interval_ms,
 		    uint64_t now);
 void announce_fire(void *context, struct timer *timer, uint64_t now);
+
+/* membership.c: an address has come or gone */
+void membership_add(struct net_master *master, const struct address *address);
+void membership_remove(struct net_master *master, const struct address *address);
+void membership_port_changed(struct net_master *master, uint16_t port, bool went_up);
+/* @return whether the frame was a query */
+bool membership_input(struct net_master *master, uint16_t port, const uint8_t *frame, size_t length);
+int memberships_init(struct net_master *master);
+void memberships_clear(struct net_master *master);
 
 /* source of ARP requests towards a target on this port, zero: none */
 union ip_addr arp_source(const struct net_master *master, uint16_t port, const union ip_addr *target);

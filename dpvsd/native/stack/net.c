@@ -154,6 +154,8 @@ void net_port_changed(struct net_master *master, uint16_t port, uint64_t now_ms)
 		master->tables_changed = true;
 	if (went_up || (now->up && other_mac))
 		announce_port(master, port, now_ms);
+	if (now->name[0])
+		membership_port_changed(master, port, went_up);
 	master->known[port] = *now;
 	net_settle(master);
 }
@@ -186,7 +188,8 @@ struct net_master *net_master_new(struct net *net, const struct net_output *outp
 		net->generation = 1;
 	if (!net->ttl)
 		net->ttl = DEFAULT_TTL;
-	if (timers_reserve(&master->timers) < 0 || neighbours_init(master) < 0) {
+	if (timers_reserve(&master->timers) < 0 || neighbours_init(master) < 0 ||
+	    memberships_init(master) < 0) {
 		net_master_free(master);
 		return NULL;
 	}
@@ -209,6 +212,7 @@ void net_master_free(struct net_master *master)
 	net = master->net;
 	neighbours_clear(master);
 	own_addresses_clear(master);
+	memberships_clear(master);
 	own_routes_clear(master);
 	timers_clear(&master->timers);
 	rcu_free(net->addresses, address_table_free);

@@ -203,8 +203,8 @@ void net_master_free(struct net_master *master);
 /* Changes net_limits.reachable_ms, for neighbours that are confirmed from now on. */
 void net_reachable_set(struct net_master *master, uint32_t reachable_ms);
 
-/* A frame of ARP or ND that came in on a port: learns, answers for addresses of ours, lets waiting packets
- * go. `frame` begins with the Ethernet header. Total: any bytes are safe. */
+/* A frame of ARP, ND or MLD that came in on a port: learns, answers for addresses of ours, lets waiting
+ * packets go. `frame` begins with the Ethernet header. Total: any bytes are safe. */
 void net_input(struct net_master *master, uint16_t port, const uint8_t *frame, size_t length,
 	       uint64_t now_ms);
 

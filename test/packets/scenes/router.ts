@@ -5,9 +5,11 @@ import {
   echo,
   filler,
   icmpError,
+  listenerQuery,
   mss,
   packet,
   patched,
+  ROUTER_ALERT,
   type TcpFields,
   tcp,
   text,
@@ -50,6 +52,17 @@ function fromClient(
   more: Partial<Step> = {},
 ): Step {
   return { name, says, in: { port: CLIENT_SIDE, bytes }, fate, ...more };
+}
+
+/** A switch or router asks which groups somebody listens to: the master answers, with a twin and without. */
+function listenerQueryStep(): Step {
+  const fields = { from: 'fe80::1', to: 'ff02::1', ttl: 1, extensions: [ROUTER_ALERT] };
+  return {
+    name: 'listener-query',
+    says: 'Who asks for multicast listeners is answered by the master.',
+    in: { port: CLIENT_SIDE, bytes: packet(fields, listenerQuery(10_000)), broadcast: true },
+    fate: { verdict: 'master' },
+  };
 }
 
 function hostScene(family: Family): Scene {
@@ -123,6 +136,7 @@ function hostScene(family: Family): Scene {
         fate: dropped('no-service'),
       },
       fromClient('not-forwarding', 'A packet for somebody else.', other, dropped('not-forwarding')),
+      ...(family === 6 ? [listenerQueryStep()] : []),
     ],
   };
 }
@@ -170,6 +184,7 @@ function twinScene(family: Family): Scene {
         in: { port: CLIENT_SIDE, bytes: group, broadcast: true },
         fate: { verdict: 'kernel', port: CLIENT_SIDE, bytes: group },
       },
+      ...(family === 6 ? [listenerQueryStep()] : []),
       fromClient('kni-host', 'A route of scope kni_host leads to the twin of its port.', kept, {
         verdict: 'kernel',
         port: SERVER_SIDE,

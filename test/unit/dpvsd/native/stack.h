@@ -7,7 +7,7 @@
 #include "check.h"
 #include "stack/net.h"
 
-enum { MOST_FRAMES = 4096, MOST_HANDLES = 65536 };
+enum { MOST_REPORTS = 256, MOST_FRAMES = 4096, MOST_HANDLES = 65536 };
 
 struct sent_frame {
 	uint16_t port;
@@ -15,17 +15,26 @@ struct sent_frame {
 	uint8_t bytes[128];
 };
 
+struct sent_report {
+	uint16_t port;
+	uint16_t length;
+	uint64_t at;
+	uint8_t bytes[1400];
+};
+
 static struct net net;
 static struct net_master *master;
+static uint64_t now;
 static struct sent_frame sent[MOST_FRAMES];
 static unsigned int sent_count;
+static struct sent_report reports[MOST_REPORTS];
+static unsigned int report_count;
 static struct {
 	uintptr_t handle;
 	uint32_t adjacency; /* index, 0: given up */
 	enum drop_reason reason;
 } done[MOST_HANDLES];
 static unsigned int done_count;
-static uint64_t now;
 static void (*on_give_up)(void);
 
 static const uint8_t MAC0[6] = {2, 0, 0, 0, 0, 0x10}, MAC1[6] = {2, 0, 0, 0, 0, 0x11},
@@ -45,11 +54,29 @@ static enum family family_of(const char *text)
 	return strchr(text, ':') ? FAMILY_IPV6 : FAMILY_IPV4;
 }
 
+/* Is it about multicast groups? Only MLD has a hop-by-hop header. Such frames are kept apart: they come with
+ * every IPv6 address. */
+static inline bool is_mld(const uint8_t *frame)
+{
+	return frame[12] == 0x86 && frame[13] == 0xdd && frame[14 + 6] == 0;
+}
+
 static void on_send(void *context, uint16_t port, const uint8_t *frame, size_t length)
 {
 	struct sent_frame *to = &sent[sent_count % MOST_FRAMES];
 
 	(void)context;
+	if (is_mld(frame)) {
+		struct sent_report *report = &reports[report_count++ % MOST_REPORTS];
+
+		if (length > sizeof(report->bytes))
+			abort();
+		report->port = port;
+		report->length = (uint16_t)length;
+		report->at = now;
+		memcpy(report->bytes, frame, length);
+		return;
+	}
 	if (length > sizeof(to->bytes))
 		abort();
 	to->port = port;
@@ -88,7 +115,7 @@ static inline void stack_start(const struct net_limits *limits)
 		net.ports[i].mtu = 1500;
 		net.ports[i].up = true;
 	}
-	sent_count = done_count = 0;
+	sent_count = done_count = report_count = 0;
 	on_give_up = NULL;
 	now = 1000000;
 	master = net_master_new(&net, &output, limits ? limits : &usual);
