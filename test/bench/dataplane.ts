@@ -1,9 +1,17 @@
-import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Bench, BenchOptions, Figure } from './bench.js';
-import { BenchDirector, DIRECTOR_CPU, GENERATOR_CPU, NativeProgram, root, type Work } from './director.js';
+import {
+  BenchDirector,
+  DIRECTOR_CPU,
+  type FloorReport,
+  GENERATOR_CPU,
+  type Lane,
+  makePrograms,
+  memifDevice,
+  NativeProgram,
+} from './director.js';
 import { borrowHugepages } from './hugepages.js';
 
 interface Case {
@@ -48,33 +56,41 @@ function configure(director: BenchDirector, { mode, forward }: Case): void {
   director.input('ipvsadm', `${lines.join('\n')}\n`, '-R');
 }
 
-const perPacket = (before: Work, after: Work): number =>
+const perPacket = (before: Lane, after: Lane): number =>
   (after.busyCycles - before.busyCycles) / Math.max(1, after.packets - before.packets);
 
 /** Cycles that receiving, swapping MAC addresses and sending back cost on the same kind of port. */
 async function floor(seconds: number, hugepages: boolean): Promise<{ cycles: number; mpps: number }> {
   const folder = mkdtempSync(join(tmpdir(), 'dpvs-ha-floor-'));
   const memif = join(folder, 'memif.sock');
-  const swap = new NativeProgram('bench-floor', DIRECTOR_CPU, memif, 'server', ['net_memif0'], hugepages);
+  const swap = new NativeProgram(
+    'bench-floor',
+    [DIRECTOR_CPU],
+    memifDevice('server', memif),
+    ['net_memif0'],
+    {
+      hugepages,
+    },
+  );
   let generator: NativeProgram | undefined;
   try {
     await swap.next();
     const args = ['--mode', 'echo', '--seconds', String(seconds), '--window', String(WINDOW)];
     generator = new NativeProgram(
       'bench-generator',
-      GENERATOR_CPU,
-      memif,
-      'client',
+      [GENERATOR_CPU],
+      memifDevice('client', memif),
       [...args, '--director', '02:00:00:00:00:01', '--vip', VIP, '--client', '10.1.0.1'],
-      hugepages,
+      { hugepages },
     );
     while (!(await generator.next()).warm);
     swap.signal('SIGUSR1');
+    const before = await swap.next<FloorReport>();
     const sent = await generator.next();
     swap.signal('SIGTERM');
-    const counted = await swap.next();
+    const after = await swap.next<FloorReport>();
     return {
-      cycles: Number(counted.busy_cycles) / Number(counted.packets),
+      cycles: perPacket(before.lanes[0]!, after.lanes[0]!),
       mpps: Number(sent.client) / Number(sent.seconds) / 1e6,
     };
   } finally {
@@ -93,15 +109,14 @@ async function measure(one: Case, seconds: number, hugepages: boolean): Promise<
     const args = ['--mode', one.mode, '--flows', String(one.flows), '--seconds', String(seconds)];
     generator = new NativeProgram(
       'bench-generator',
-      GENERATOR_CPU,
-      director.socket,
-      'client',
+      [GENERATOR_CPU],
+      memifDevice('client', director.socket),
       [
         ...args,
         ...['--window', String(one.mode === 'tcp' ? 256 : WINDOW), '--director', await director.mac()],
         ...['--vip', VIP, '--client', '10.1.0.1'],
       ],
-      hugepages,
+      { hugepages },
     );
     while (!(await generator.next()).warm);
     const before = await director.work();
@@ -131,8 +146,7 @@ async function measure(one: Case, seconds: number, hugepages: boolean): Promise<
 }
 
 async function run({ quick }: BenchOptions): Promise<Figure[]> {
-  const made = spawnSync('make', ['-s', '-C', join(root, 'dpvsd', 'native'), 'bench'], { stdio: 'inherit' });
-  if (made.status !== 0) throw new Error('the native programs of the benchmark do not build');
+  makePrograms();
   const pages = borrowHugepages(1800);
   if (!pages.there)
     console.error('bench: no hugepages to be had: figures with many flows show TLB misses as well');

@@ -10,19 +10,58 @@ import { Table } from '../../dpvsd/generated/control.js';
 export const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..', '..');
 export const native = (name: string): string => join(root, 'build', 'native', name);
 
+/** Compiles the benchmark's native programs. */
+export function makePrograms(): void {
+  const made = spawnSync('make', ['-s', '-C', join(root, 'dpvsd', 'native'), 'bench'], { stdio: 'inherit' });
+  if (made.status !== 0) throw new Error('the native programs of the benchmark do not build');
+}
+
 /** CPUs of the two poll-mode processes: they must not share one. */
 export const DIRECTOR_CPU = 1;
 export const GENERATOR_CPU = 0;
 
-/** Work of the director's worker so far. */
-export interface Work {
+/** What a thread that polls has done so far; cycles of the time-stamp counter. */
+export interface Lane {
   packets: number;
   busyCycles: number;
   cycles: number;
-  connections: number;
 }
 
-/** A dpvsd on one memif port, with a folder of its own, configured by the commands that operators type. */
+/** Work of the director's workers so far, in all and of each. */
+export interface Work extends Lane {
+  connections: number;
+  lanes: Lane[];
+}
+
+export interface DirectorOptions {
+  connections: number;
+  hugepages: boolean;
+  /** The port's virtual device; a memif server without it. */
+  vdev?: string;
+  /** CPU of each worker, which serves the queue of its number. */
+  cpus?: number[];
+  /** Buffers of the packet pool. */
+  packets?: number;
+}
+
+/** The blocks of dpvs.conf for so many workers. */
+function workerBlocks(cpus: readonly number[]): string {
+  return cpus
+    .map(
+      (cpu, i) => `
+        <init> worker cpu${i + 1} {
+          type slave
+          cpu_id ${cpu}
+          port dpdk0 {
+            rx_queue_ids ${i}
+            tx_queue_ids ${i}
+          }
+        }`,
+    )
+    .join('');
+}
+
+/** A dpvsd on one port, with a folder of its own, configured by the commands that operators type. */
 export class BenchDirector {
   readonly folder = mkdtempSync(join(tmpdir(), 'dpvs-ha-bench-'));
   readonly memif = join(this.folder, 'memif.sock');
@@ -48,12 +87,10 @@ export class BenchDirector {
   }
 
   /** Starts one and waits until it answers. */
-  static async start(options: {
-    connections: number;
-    hugepages: boolean;
-    memory?: number;
-  }): Promise<BenchDirector> {
-    const placeholder = '@SOCKET@';
+  static async start(options: DirectorOptions): Promise<BenchDirector> {
+    const cpus = options.cpus ?? [DIRECTOR_CPU];
+    const folder = mkdtempSync(join(tmpdir(), 'dpvs-ha-memif-'));
+    const memif = `net_memif0,role=server,socket=${join(folder, 'memif.sock')},socket-abstract=no,id=0,rsize=11`;
     const conf = `
       global_defs {
         log_level WARNING
@@ -62,15 +99,15 @@ export class BenchDirector {
         <init> hugepages ${options.hugepages ? 'auto' : 'off'}
       }
       netif_defs {
-        <init> pktpool_size 65535
+        <init> pktpool_size ${options.packets ?? 65_535}
         <init> device dpdk0 {
-          vdev net_memif0,role=server,socket=${placeholder},socket-abstract=no,id=0,rsize=11
+          vdev ${options.vdev ?? memif}
           rx {
-            queue_number 1
+            queue_number ${cpus.length}
             descriptor_number 2048
           }
           tx {
-            queue_number 1
+            queue_number ${cpus.length}
             descriptor_number 2048
           }
         }
@@ -80,14 +117,7 @@ export class BenchDirector {
           type master
           cpu_id ${GENERATOR_CPU}
         }
-        <init> worker cpu1 {
-          type slave
-          cpu_id ${DIRECTOR_CPU}
-          port dpdk0 {
-            rx_queue_ids 0
-            tx_queue_ids 0
-          }
-        }
+        ${workerBlocks(cpus)}
       }
       ipvs_defs {
         conn {
@@ -95,8 +125,7 @@ export class BenchDirector {
         }
       }
     `;
-    const folder = mkdtempSync(join(tmpdir(), 'dpvs-ha-memif-'));
-    const director = new BenchDirector(conf.replace(placeholder, join(folder, 'memif.sock')));
+    const director = new BenchDirector(conf);
     director.#memifFolder = folder;
     const deadline = Date.now() + 60_000;
     for (;;) {
@@ -146,16 +175,18 @@ export class BenchDirector {
     }
   }
 
-  /** What the worker has done since the start. */
+  /** What the workers have done since the start. */
   work(): Promise<Work> {
     return this.#client(async (client) => {
-      const work: Work = { packets: 0, busyCycles: 0, cycles: 0, connections: 0 };
+      const work: Work = { packets: 0, busyCycles: 0, cycles: 0, connections: 0, lanes: [] };
       for await (const { row } of client.get(Table.TABLE_WORKERS)) {
         if (row?.$case !== 'lcore' || row.value.role !== 'worker') continue;
-        work.packets += row.value.rxPackets;
-        work.busyCycles += row.value.busyCycles;
-        work.cycles += row.value.cycles;
-        work.connections += row.value.connections;
+        const { rxPackets: packets, busyCycles, cycles, connections } = row.value;
+        work.lanes.push({ packets, busyCycles, cycles });
+        work.packets += packets;
+        work.busyCycles += busyCycles;
+        work.cycles += cycles;
+        work.connections += connections;
       }
       return work;
     });
@@ -173,9 +204,23 @@ export class BenchDirector {
     });
   }
 
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  /** Stands still until `resume`: others have its cores meanwhile. */
+  pause(): void {
+    this.#child.kill('SIGSTOP');
+  }
+
+  resume(): void {
+    this.#child.kill('SIGCONT');
+  }
+
   async stop(): Promise<void> {
     if (this.#child.exitCode === null && this.#child.signalCode === null) {
       this.#child.kill('SIGTERM');
+      this.#child.kill('SIGCONT');
       const hard = setTimeout(() => this.#child.kill('SIGKILL'), 10_000);
       await new Promise((resolve) => this.#child.once('exit', resolve));
       clearTimeout(hard);
@@ -185,7 +230,11 @@ export class BenchDirector {
   }
 }
 
-/** A native program of the benchmark: its lines of JSON, one by one. */
+/** The end of a memif that a program of the benchmark takes, as virtual device. */
+export const memifDevice = (role: 'client' | 'server', socket: string): string =>
+  `net_memif0,role=${role},socket=${socket},socket-abstract=no,id=0,rsize=11${role === 'client' ? ',zero-copy=no' : ''}`;
+
+/** A native program of the benchmark, with a thread on each CPU: its lines of JSON, one by one. */
 export class NativeProgram {
   readonly #child: ChildProcess;
   readonly #lines: AsyncIterator<string>;
@@ -193,27 +242,18 @@ export class NativeProgram {
 
   constructor(
     name: string,
-    cpu: number,
-    memif: string,
-    role: 'client' | 'server',
+    cpus: readonly number[],
+    vdev: string,
     args: string[],
-    hugepages: boolean,
+    { hugepages, megabytes = 200 }: { hugepages: boolean; megabytes?: number },
   ) {
-    const memory = hugepages ? ['--in-memory', '-m', '200'] : ['--no-huge', '--no-shconf', '-m', '200'];
+    const memory = hugepages ? ['--in-memory'] : ['--no-huge', '--no-shconf'];
     this.#child = spawn(
       native(name),
       [
-        '--lcores',
-        `0@${cpu}`,
-        '--no-pci',
-        '--no-telemetry',
-        '--log-level',
-        'error',
-        ...memory,
-        '--vdev',
-        `net_memif0,role=${role},socket=${memif},socket-abstract=no,id=0,rsize=11${role === 'client' ? ',zero-copy=no' : ''}`,
-        '--',
-        ...args,
+        ...['--lcores', cpus.map((cpu, i) => `${i}@${cpu}`).join(',')],
+        ...['--no-pci', '--no-telemetry', '--log-level', 'error', ...memory, '-m', String(megabytes)],
+        ...['--vdev', vdev, '--', ...args],
       ],
       { stdio: ['ignore', 'pipe', 'pipe'] },
     );
@@ -224,12 +264,16 @@ export class NativeProgram {
   }
 
   /** The next line that is JSON. */
-  async next(): Promise<Record<string, number | boolean>> {
+  async next<T = Record<string, number | boolean>>(): Promise<T> {
     for (;;) {
       const { value, done } = await this.#lines.next();
       if (done) throw new Error(`${this.#child.spawnfile} ended: ${this.#errors}`);
       if (value.startsWith('{')) return JSON.parse(value);
     }
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0;
   }
 
   signal(name: NodeJS.Signals): void {
@@ -239,8 +283,16 @@ export class NativeProgram {
   async stop(): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     this.#child.kill('SIGTERM');
+    this.#child.kill('SIGCONT');
     const hard = setTimeout(() => this.#child.kill('SIGKILL'), 5000);
     await new Promise((resolve) => this.#child.once('exit', resolve));
     clearTimeout(hard);
   }
+}
+
+/** What bench-floor tells. */
+export interface FloorReport {
+  /** Of the time-stamp counter. */
+  hz: number;
+  lanes: Lane[];
 }

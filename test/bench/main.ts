@@ -9,8 +9,9 @@ import { load } from './load.js';
 import { ospf } from './ospf.js';
 import { twin } from './twin.js';
 import { vrrp } from './vrrp.js';
+import { workers } from './workers.js';
 
-const benches: Bench[] = [dataplane, load, healthcheck, vrrp, twin, keepalivedParse, ospf];
+const benches: Bench[] = [dataplane, workers, load, healthcheck, vrrp, twin, keepalivedParse, ospf];
 
 const usage = `npm run bench [-- [--quick] [NAME...]]
 ${benches.map(({ name, about }) => `  ${name.padEnd(14)} ${about}`).join('\n')}

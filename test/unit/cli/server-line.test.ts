@@ -6,7 +6,7 @@ import { savedServer } from '../../../cli/ipvsadm/save.js';
 import { readServerRow, ServerLineReader } from '../../../cli/ipvsadm/server-line.js';
 import { EncodedBatch } from '../../../dpvsd/client.js';
 import { Row, Rows, ServerRow } from '../../../dpvsd/generated/control.js';
-import { Random } from './harness.js';
+import { Random } from '../random.js';
 
 const seeds = (count: number) => {
   const first = Number(process.env.SEED ?? 1);
