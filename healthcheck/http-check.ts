@@ -69,6 +69,10 @@ export class HttpJudge {
     return this.#length;
   }
 
+  get status(): number {
+    return this.#status;
+  }
+
   set status(status: number) {
     this.#status = status;
   }
@@ -83,12 +87,17 @@ export class HttpJudge {
     }
   }
 
+  /** MD5 sum of the body so far, as hex; can be taken once. */
+  sum(): string {
+    return this.#digest.digest('hex');
+  }
+
   verdict(): Verdict {
     if (!this.#url.statusCodes.some(([low, high]) => this.#status >= low && this.#status <= high)) {
       return failure(`HTTP status code ${this.#status}, url(${this.#url.path}),`);
     }
     const { digest, regex } = this.#url;
-    if (digest !== undefined && this.#digest.digest('hex') !== digest.toLowerCase()) {
+    if (digest !== undefined && this.sum() !== digest.toLowerCase()) {
       return failure(`MD5 digest differs, url(${this.#url.path}),`);
     }
     if (regex && this.#pattern) {
@@ -173,8 +182,9 @@ function makeContext(ssl: SslContext | undefined, log: Log): SecureContext {
 export function httpCheck(
   check: HttpCheck,
   around: Surroundings,
-  context: ProbeContext,
+  context: Pick<ProbeContext, 'reactor' | 'log'>,
   ssl: SslContext | undefined,
+  judgeOf = (url: HttpUrl, pattern: RegExp | undefined) => new HttpJudge(url, pattern),
 ): Probe {
   const route = routeOf(check);
   const proxy = proxyHeader(around.proxy);
@@ -195,7 +205,7 @@ export function httpCheck(
           done(result.outcome === 'failure' ? failure(`Connection failed (${result.reason})`) : result);
           return;
         }
-        const exchange = new Exchange(check, result, new HttpJudge(url, patterns[step]), done);
+        const exchange = new Exchange(check, result, judgeOf(url, patterns[step]), done);
         stop = () => exchange.abort();
         exchange.start(proxy, secure, serverName(check, url, around.virtualHost), {
           text: httpRequest(check, url, around.virtualHost),

@@ -6,7 +6,6 @@ import { fileURLToPath } from 'node:url';
 import { CLONE_NEWNET, setns, setProcessName } from '../lib/libc.js';
 import { Log } from '../lib/log.js';
 import { FrontDoor, parseFor } from './front-door.js';
-import { genhash } from './genhash.js';
 import { format } from './grammar/diagnostics.js';
 import { consoleOrSyslog, type LogTarget } from './logging.js';
 import { helpText, type Options, readOptions } from './options.js';
@@ -24,14 +23,22 @@ const EXIT_CONFIG = 2;
 const BACKGROUND = 'DPVS_HA_BACKGROUND';
 
 async function main(argv: string[]): Promise<void> {
+  // First, because its options have other meanings.
+  if (argv[0] === '-T' || argv[0] === '--genhash') {
+    // Only here: it brings the checks themselves with it.
+    const { genhash } = await import('./genhash.js');
+    process.exitCode = await genhash(argv.slice(1));
+    return;
+  }
   const options = readOptions(argv);
-  if ('error' in options) {
-    process.stderr.write(`${options.error}\n`);
+  if (!('error' in options) && options.genhash) {
+    process.stderr.write('--genhash must be the first option\n');
     process.exitCode = EXIT_FATAL;
     return;
   }
-  if (options.genhash) {
-    process.exitCode = await genhash(argv.filter((word) => word !== '-T' && word !== '--genhash'));
+  if ('error' in options) {
+    process.stderr.write(`${options.error}\n`);
+    process.exitCode = EXIT_FATAL;
     return;
   }
   if (options.help) {
