@@ -208,6 +208,7 @@ export class Engine {
       identity,
       initNotifies: part.global.rsInitNotifies ?? false,
       mailPerServer: part.global.noCheckerEmails ?? false,
+      dpvs: part.global.dialect === 'dpvs',
       before: old?.machine,
       sameChecker: (a, b) => probeIdentity(a) === probeIdentity(b),
     });

@@ -41,6 +41,8 @@ export interface RealServerState {
 }
 
 const MAX_WEIGHT = 2_147_483_647;
+/** The largest weight that DPVS's keepalived knows. */
+const MAX_WEIGHT_DPVS = 65_535;
 
 export function isAlive(server: RealServerState): boolean {
   return server.failed === 0;
@@ -56,6 +58,7 @@ export class VirtualServerMachine {
   #liveWeight = 0;
   #initNotifies: boolean;
   #mailPerServer: boolean;
+  readonly #dpvs: boolean;
 
   /**
    * @param before the machine of the same virtual server before a reload: servers that it knew keep their state, and so do
@@ -68,6 +71,8 @@ export class VirtualServerMachine {
       identity?: string;
       initNotifies?: boolean;
       mailPerServer?: boolean;
+      /** Weights as DPVS's keepalived has them: 0..65535, and the check that spoke last has the say. */
+      dpvs?: boolean;
       before?: VirtualServerMachine | undefined;
       sameChecker?: (a: Checker, b: Checker) => boolean;
     } = {},
@@ -77,18 +82,23 @@ export class VirtualServerMachine {
     this.name = virtualServerName(model);
     this.#initNotifies = options.initNotifies ?? false;
     this.#mailPerServer = options.mailPerServer ?? false;
+    this.#dpvs = options.dpvs ?? false;
     const old = new Map(
       (options.before?.servers ?? []).map((server) => [realServerIdentity(server.model), server]),
     );
     const same = options.sameChecker ?? (() => false);
     this.servers = model.realServers.map((server) => {
-      const state = freshServer(server);
+      const state = freshServer(server, this.#largest);
       const known = old.get(realServerIdentity(server));
-      if (known) carryOver(state, known, same);
+      if (known) carryOver(state, known, same, this.#largest);
       return state;
     });
     this.#count();
     this.quorumUp = options.before?.quorumUp ?? false;
+  }
+
+  get #largest(): number {
+    return this.#dpvs ? MAX_WEIGHT_DPVS : MAX_WEIGHT;
   }
 
   get liveWeight(): number {
@@ -188,9 +198,10 @@ export class VirtualServerMachine {
   /** A checker wants the server's weight moved by `contribution` from the configured one. */
   contribute(server: RealServerState, member: MemberState, contribution: number): Action[] {
     if (member.contribution === contribution) return [];
+    if (this.#dpvs) for (const other of server.members) other.contribution = 0;
     member.contribution = contribution;
     const before = server.weight;
-    server.weight = effectiveWeight(server);
+    server.weight = effectiveWeight(server, this.#largest);
     if (server.weight === before) return [];
     const actions: Action[] = [this.#weightLog(server, before)];
     if (isAlive(server)) {
@@ -299,7 +310,7 @@ export class VirtualServerMachine {
   }
 }
 
-function freshServer(model: RealServer): RealServerState {
+function freshServer(model: RealServer, largest: number): RealServerState {
   const members = model.checkers.map((checker): MemberState => {
     return { checker, up: !checker.alpha, hasRun: false, contribution: 0 };
   });
@@ -307,7 +318,7 @@ function freshServer(model: RealServer): RealServerState {
     model,
     members,
     failed: members.filter((member) => !member.up).length,
-    weight: clampWeight(model.weight),
+    weight: clampWeight(model.weight, largest),
   };
 }
 
@@ -315,6 +326,7 @@ function carryOver(
   state: RealServerState,
   known: RealServerState,
   same: (a: Checker, b: Checker) => boolean,
+  largest: number,
 ): void {
   const unclaimed = [...known.members];
   for (const member of state.members) {
@@ -326,15 +338,15 @@ function carryOver(
     member.contribution = old!.contribution;
   }
   state.failed = state.members.filter((member) => !member.up).length;
-  state.weight = effectiveWeight(state);
+  state.weight = effectiveWeight(state, largest);
 }
 
-function effectiveWeight(server: RealServerState): number {
+function effectiveWeight(server: RealServerState, largest: number): number {
   let weight = server.model.weight;
   for (const member of server.members) weight += member.contribution;
-  return clampWeight(weight);
+  return clampWeight(weight, largest);
 }
 
-function clampWeight(weight: number): number {
-  return Math.max(0, Math.min(MAX_WEIGHT, Math.round(weight)));
+function clampWeight(weight: number, largest: number): number {
+  return Math.max(0, Math.min(largest, Math.round(weight)));
 }

@@ -42,6 +42,10 @@ const NO_IPVS_NFT: Spec = {
   accepted:
     'the dataplane takes virtual server groups as they are and needs no nftables rules to mark packets',
 };
+const FORCED: Spec = {
+  accepted:
+    'a size that is given is always forced where the process has the right to, limited by the system where not',
+};
 const NO_CONNECTOR: Spec = {
   accepted: "processes are counted in /proc, without a socket of the kernel's process connector",
 };
@@ -496,6 +500,7 @@ export const globalDefs = table<GlobalDraft>(
     ...(['vrrp', 'lvs'] as const).flatMap((prefix): Keyword<Global>[] => {
       const key = prefix === 'vrrp' ? 'vrrpNetlink' : 'lvsNetlink';
       const spec = prefix === 'lvs' ? NO_IPVS_NETLINK : {};
+      const forced = prefix === 'lvs' ? NO_IPVS_NETLINK : FORCED;
       const bytes = uint(1, LARGEST);
       return [
         value(
@@ -512,7 +517,7 @@ export const globalDefs = table<GlobalDraft>(
           (global, read) => {
             global[key].cmdForce = read;
           },
-          spec,
+          forced,
         ),
         value(
           `${prefix}_netlink_monitor_rcv_bufs`,
@@ -528,7 +533,7 @@ export const globalDefs = table<GlobalDraft>(
           (global, read) => {
             global[key].monitorForce = read;
           },
-          spec,
+          forced,
         ),
       ];
     }),

@@ -414,7 +414,7 @@ export const virtualServer = table<VirtualServerDraft>(
     }),
     value('vip_bind_dev', word, set('vipBindDevice'), {
       ...D,
-      accepted: 'kept and shown, without effect, as in DPVS itself',
+      accepted: 'DPVS itself reads and shows it and does nothing with it; the address is set by VRRP or dpip',
     }),
   ],
   { tolerant: ['virtualhost', 'snmp_name', 'sorry_server_lvs_method'], once: ['quorum_up', 'quorum_down'] },
@@ -528,6 +528,12 @@ function addressGroup(name: string, key: 'denyAddressGroups' | 'allowAddressGrou
   );
 }
 
+const TUNNEL: Spec = {
+  ...D,
+  accepted:
+    'the dataplane has no tunnel devices yet; they are kept and shown, and servers of lb_kind TUN are refused by it',
+};
+
 const tunnelEntry = table<Draft['tunnels'][number]>('tunnel_entry', [
   value(
     'kind',
@@ -535,7 +541,7 @@ const tunnelEntry = table<Draft['tunnels'][number]>('tunnel_entry', [
     (target, kind) => {
       target.kind = kind;
     },
-    D,
+    TUNNEL,
   ),
   value(
     'remote',
@@ -543,7 +549,7 @@ const tunnelEntry = table<Draft['tunnels'][number]>('tunnel_entry', [
     (target, ip) => {
       target.remote = ip;
     },
-    D,
+    TUNNEL,
   ),
   value(
     'local',
@@ -551,7 +557,7 @@ const tunnelEntry = table<Draft['tunnels'][number]>('tunnel_entry', [
     (target, ip) => {
       target.local = ip;
     },
-    D,
+    TUNNEL,
   ),
   value(
     'if',
@@ -559,7 +565,7 @@ const tunnelEntry = table<Draft['tunnels'][number]>('tunnel_entry', [
     (target, name) => {
       target.link = name;
     },
-    D,
+    TUNNEL,
   ),
 ]);
 
@@ -679,11 +685,11 @@ export const loadBalancingKeywords: Keyword<Draft>[] = [
               return made;
             },
           },
-          D,
+          TUNNEL,
         ),
       ]),
       begin: (draft: Draft, line) => ({ draft, group: line.words[1] as string }),
     },
-    D,
+    TUNNEL,
   ),
 ];

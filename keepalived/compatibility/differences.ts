@@ -152,7 +152,7 @@ export const improvements: { title: string; text: string }[] = [
   },
   {
     title: 'Reload of a broken file',
-    text: 'A reload is refused, and everything stays as it is, when the file cannot be read, when a keyword has no argument, or when braces or quotes do not match; with `reload_check_config` also for any other finding that counts. keepalived takes over what it understood.',
+    text: 'A reload is refused, and everything stays as it is, when the file cannot be read or is empty, when a keyword has no argument, or when braces or quotes do not match; with `reload_check_config` also for any other finding that counts. keepalived takes over what it understood.',
   },
   {
     title: 'Several findings for one',

@@ -51,7 +51,7 @@ export function compatibilityPage(): string {
     '',
     '<!-- Made by `node dist/keepalived/compatibility/main.js` from the tables of the parser; a test compares. -->',
     '',
-    `The language of keepalived.conf here is the union of upstream keepalived 2.4.3 and of the keepalived that DPVS ships: ${count((keyword) => keyword.in === undefined || keyword.in === 'upstream')} pairs of block and keyword of upstream, ${count((keyword) => keyword.in === 'dpvs')} that only DPVS has, ${count((keyword) => keyword.in === 'ours')} of our own. ${count((keyword) => keyword.accepted === undefined)} of them are implemented; ${count((keyword) => keyword.accepted !== undefined)} are accepted without effect, each with the reason.`,
+    `The language of keepalived.conf here is the union of upstream keepalived 2.4.3 and of the keepalived that DPVS ships: ${count((keyword) => keyword.in === undefined || keyword.in === 'upstream')} pairs of block and keyword of upstream, ${count((keyword) => keyword.in === 'dpvs')} that only DPVS has, ${count((keyword) => keyword.in === 'ours')} of our own. ${count((keyword) => keyword.accepted === undefined)} of them are implemented; ${count((keyword) => keyword.accepted !== undefined)} are accepted without effect, each with the reason, which is also said when a file that has them is read.`,
     '',
     '## Exit codes of `-t`',
     '',

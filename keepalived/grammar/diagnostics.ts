@@ -42,6 +42,7 @@ export class Diagnostics {
   /** Findings beyond those kept. */
   omitted = 0;
   #worst = 0;
+  readonly #withoutEffect = new Set<string>();
   #missingParameter = false;
   #truncated = false;
   /** Where the reader is; findings without an explicit place get this one. */
@@ -57,6 +58,13 @@ export class Diagnostics {
       return;
     }
     this.findings.push({ kind, text, ...(place ?? {}), ...(keyword === undefined ? {} : { keyword }) });
+  }
+
+  /** A keyword that is read and changes nothing, said once, however many blocks have it; does not count for exit codes. */
+  withoutEffect(keyword: string, reason: string): void {
+    if (this.#withoutEffect.has(keyword)) return;
+    this.#withoutEffect.add(keyword);
+    this.report('note', `'${keyword}' has no effect: ${reason}`, keyword);
   }
 
   /** No more findings are kept: it is not worth while to make them good to read. */

@@ -330,6 +330,7 @@ export function readStatements<T>(
           line.report('error', `'${keyword.name}' is given twice, the last one counts`);
         }
         seen?.add(keyword.name);
+        if (keyword.accepted !== undefined) line.diagnostics.withoutEffect(keyword.name, keyword.accepted);
         keyword.read(target, line);
       }
     } else if (kind === 'open') {

@@ -199,6 +199,26 @@ describe('virtual server machine', () => {
     );
   });
 
+  it('in the dialect of DPVS weights end at 65535, and the check that spoke last has the say', () => {
+    const checks = [tcp(1), tcp(2)];
+    const model = service([10, 10]);
+    model.realServers[0]!.checkers = checks;
+    for (const [dpvs, sum, most] of [
+      [false, 8, 2_147_483_647],
+      [true, 5, 65_535],
+    ] as const) {
+      const machine = new VirtualServerMachine(model, { dpvs });
+      machine.start();
+      const server = machine.servers[0]!;
+      machine.contribute(server, server.members[0]!, 3);
+      assert.equal(server.weight, 13);
+      machine.contribute(server, server.members[1]!, -5);
+      assert.equal(server.weight, sum);
+      machine.contribute(server, server.members[1]!, 5e9);
+      assert.equal(server.weight, most);
+    }
+  });
+
   it('keeps state over a reload: what is down stays down, weights are the new ones, newcomers are up', () => {
     const driven = new Driven(service([1, 1], { quorum: 1 }));
     driven.set(0, false);

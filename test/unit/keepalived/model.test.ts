@@ -1,5 +1,7 @@
 import { deepEqual, equal, match } from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { didYouMean, format } from '../../../keepalived/grammar/diagnostics.js';
 import type { Checker, UdpCheck } from '../../../keepalived/model/virtual-server.js';
 import { type ParseOptions, parse } from '../../../keepalived/parse.js';
@@ -210,6 +212,38 @@ describe('the model of VRRP', () => {
       [3, 250, 2000, 1, true, false, true],
     );
     equal(first(instance(' state MASTER'))?.priority, 255);
+  });
+
+  it('an instance without addresses is reported, unless it says that it has none', () => {
+    const text = instance('').replace(/ virtual_ipaddress \{[^}]*\}\n/, '');
+    match(read(text).errors.join('\n'), /No VIP specified/);
+    deepEqual(read(text.replace(/\}\n$/, ' no_virtual_ipaddress\n}\n')).errors, []);
+  });
+
+  it('names of routing tables come from the folders that are named', () => {
+    const folder = mkdtempSync(join(tmpdir(), `names-${process.pid}-`));
+    try {
+      mkdirSync(join(folder, 'usr'));
+      mkdirSync(join(folder, 'etc'));
+      writeFileSync(join(folder, 'usr', 'rt_tables'), '100 blue\n');
+      writeFileSync(join(folder, 'etc', 'rt_tables'), '200 green\n');
+      const text = (globals: string) =>
+        `global_defs {\n${globals}\n}\nstatic_routes {\n 10.1.0.0/16 dev eth0 table blue\n 10.2.0.0/16 dev eth0 table green\n}\n`;
+      const named = ` iproute_usr_dir ${folder}/usr\n iproute_etc_dir ${folder}/etc`;
+      deepEqual(
+        read(text(named)).model.vrrp.staticRoutes.map(({ table }) => table),
+        [100, 200],
+      );
+      equal(read(text('')).errors.length, 2);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it('random numbers begin anew with random_seed', () => {
+    const text = `global_defs {\n random_seed 1\n router_id "\${_RANDOM 0 2147483646}"\n}\n`;
+    // The first number of random() after srandom(1).
+    equal(read(text).model.global.routerId, '1804289383');
   });
 
   it('intervals are rounded to what the version carries', () => {
