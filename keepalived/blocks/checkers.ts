@@ -1,5 +1,14 @@
 import type { CheckerDraft, RealServerDraft, UrlDraft } from '../draft.js';
-import { block, type Keyword, type Line, type Shape, type Spec, table, value } from '../grammar/keyword.js';
+import {
+  block,
+  type Keyword,
+  type Line,
+  type Shape,
+  type Spec,
+  storing,
+  table,
+  value,
+} from '../grammar/keyword.js';
 import {
   bool,
   command,
@@ -23,11 +32,7 @@ const LARGEST = 4294967295;
 const LARGEST_INT = 2147483647;
 const U: Spec = { in: 'upstream' };
 
-function set<K extends keyof CheckerDraft>(key: K) {
-  return (target: CheckerDraft, read: NonNullable<CheckerDraft[K]>) => {
-    target[key] = read;
-  };
-}
+const set = storing<CheckerDraft>();
 
 /** A time that must be more than 0. */
 const positive = timer(0.000001);
@@ -163,11 +168,7 @@ export const regexOptions = [
   'literal',
 ] as const;
 
-function setUrl<K extends keyof UrlDraft>(key: K) {
-  return (target: UrlDraft, read: NonNullable<UrlDraft[K]>) => {
-    target[key] = read;
-  };
-}
+const setUrl = storing<UrlDraft>();
 
 function url(kind: 'HTTP_GET' | 'SSL_GET') {
   return table<UrlDraft>(

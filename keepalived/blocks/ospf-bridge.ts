@@ -1,28 +1,18 @@
 import type { Draft } from '../draft.js';
-import { block, type Keyword, list, type Spec, table, value } from '../grammar/keyword.js';
+import { block, type Keyword, list, type Spec, storing, table, value } from '../grammar/keyword.js';
 import { address, bool, ip4, oneOf, timer, uint, unsigned, word, words } from '../grammar/shapes.js';
 import { defaultOspfBridge, type OspfBridge, type OspfInterface } from '../model/ospf-bridge.js';
 
 const ours: Spec = { in: 'ours' };
 const spec = (standard: string): Spec => ({ in: 'ours', default: standard });
 
+const set = storing<OspfBridge>();
+
+const setInterface = storing<OspfInterface>();
+
 const ospfInterface = table<OspfInterface>('interface', [
-  value(
-    'area',
-    word,
-    (target, area) => {
-      target.area = area;
-    },
-    spec('0'),
-  ),
-  value(
-    'hello',
-    uint(1, 65535),
-    (target, seconds) => {
-      target.hello = seconds;
-    },
-    spec('1'),
-  ),
+  value('area', word, setInterface('area'), spec('0')),
+  value('hello', uint(1, 65535), setInterface('hello'), spec('1')),
   value(
     'dead',
     words('SECONDS | minimal HELLOS', 1),
@@ -56,70 +46,14 @@ function isPrefix(text: string): boolean {
 }
 
 const bridge = table<OspfBridge>('ospf_bridge', [
-  value(
-    'router',
-    oneOf(['frr', 'quagga', 'bird'] as const),
-    (target, router) => {
-      target.router = router;
-    },
-    spec('frr'),
-  ),
-  value(
-    'announce',
-    oneOf(['external', 'intra_area'] as const),
-    (target, announce) => {
-      target.announce = announce;
-    },
-    spec('external'),
-  ),
-  value(
-    'when',
-    oneOf(['quorum', 'always', 'master'] as const),
-    (target, when) => {
-      target.when = when;
-    },
-    spec('quorum'),
-  ),
-  value(
-    'services',
-    oneOf(['all', 'any'] as const),
-    (target, services) => {
-      target.services = services;
-    },
-    spec('all'),
-  ),
-  value(
-    'hold',
-    timer(0),
-    (target, time) => {
-      target.hold = time;
-    },
-    spec('0'),
-  ),
-  value(
-    'spacing',
-    timer(0, 60),
-    (target, time) => {
-      target.spacing = time;
-    },
-    spec('1.5'),
-  ),
-  value(
-    'damping',
-    bool,
-    (target, on) => {
-      target.damping = on;
-    },
-    spec('true'),
-  ),
-  value(
-    'metric',
-    uint(0, 16777214),
-    (target, metric) => {
-      target.metric = metric;
-    },
-    spec('20'),
-  ),
+  value('router', oneOf(['frr', 'quagga', 'bird'] as const), set('router'), spec('frr')),
+  value('announce', oneOf(['external', 'intra_area'] as const), set('announce'), spec('external')),
+  value('when', oneOf(['quorum', 'always', 'master'] as const), set('when'), spec('quorum')),
+  value('services', oneOf(['all', 'any'] as const), set('services'), spec('all')),
+  value('hold', timer(0), set('hold'), spec('0')),
+  value('spacing', timer(0, 60), set('spacing'), spec('1.5')),
+  value('damping', bool, set('damping'), spec('true')),
+  value('metric', uint(0, 16777214), set('metric'), spec('20')),
   value(
     'metric_type',
     uint(1, 2),
@@ -128,22 +62,8 @@ const bridge = table<OspfBridge>('ospf_bridge', [
     },
     spec('1'),
   ),
-  value(
-    'drain_metric',
-    uint(0, 16777214),
-    (target, metric) => {
-      target.drainMetric = metric;
-    },
-    spec('5000'),
-  ),
-  value(
-    'drain_interface',
-    word,
-    (target, name) => {
-      target.drainInterface = name;
-    },
-    spec('drain0'),
-  ),
+  value('drain_metric', uint(0, 16777214), set('drainMetric'), spec('5000')),
+  value('drain_interface', word, set('drainInterface'), spec('drain0')),
   value(
     'route_protocol',
     uint(3, 255),
@@ -158,14 +78,7 @@ const bridge = table<OspfBridge>('ospf_bridge', [
     },
     spec('201'),
   ),
-  value(
-    'guard_time',
-    timer(0),
-    (target, time) => {
-      target.guardTime = time;
-    },
-    spec('60'),
-  ),
+  value('guard_time', timer(0), set('guardTime'), spec('60')),
   list(
     'addresses',
     'IP',
@@ -192,22 +105,8 @@ const bridge = table<OspfBridge>('ospf_bridge', [
     },
     ours,
   ),
-  value(
-    'socket',
-    word,
-    (target, path) => {
-      target.socket = path;
-    },
-    spec('/run/ospf-bridge.sock'),
-  ),
-  value(
-    'vty',
-    word,
-    (target, path) => {
-      target.vty = path;
-    },
-    ours,
-  ),
+  value('socket', word, set('socket'), spec('/run/ospf-bridge.sock')),
+  value('vty', word, set('vty'), ours),
   value(
     'telnet',
     words('HOST [PORT=2604 [PORT6=2606]]', 1),
@@ -218,30 +117,9 @@ const bridge = table<OspfBridge>('ospf_bridge', [
     },
     ours,
   ),
-  value(
-    'password',
-    word,
-    (target, password) => {
-      target.password = password;
-    },
-    ours,
-  ),
-  value(
-    'enable_password',
-    word,
-    (target, password) => {
-      target.enablePassword = password;
-    },
-    ours,
-  ),
-  value(
-    'router_id',
-    ip4,
-    (target, id) => {
-      target.routerId = id;
-    },
-    ours,
-  ),
+  value('password', word, set('password'), ours),
+  value('enable_password', word, set('enablePassword'), ours),
+  value('router_id', ip4, set('routerId'), ours),
   block(
     'interface',
     {

@@ -1,5 +1,5 @@
 import type { BfdDraft, ScriptDraft, TrackFileDraft, TrackProcessDraft, Tracks } from '../draft.js';
-import { type Keyword, type Line, list, type Spec, table, value } from '../grammar/keyword.js';
+import { type Keyword, type Line, list, type Spec, storing, table, value } from '../grammar/keyword.js';
 import {
   address,
   bool,
@@ -234,6 +234,8 @@ function milliseconds(min: number): { text: string; least: number; read(line: Li
 
 const U: Spec = { in: 'upstream' };
 
+const setBfd = storing<BfdDraft>();
+
 export const bfdInstance = table<BfdDraft>('bfd_instance', [
   value('source_ip', ip, (target, read) => {
     target.sourceIp = read;
@@ -242,79 +244,24 @@ export const bfdInstance = table<BfdDraft>('bfd_instance', [
     value<BfdDraft, string>(
       name,
       { text: 'IP', least: 1, read: (line) => address(line.words[1] as string, line) },
-      (target, read) => {
-        target.neighbourIp = read;
-      },
+      setBfd('neighbourIp'),
       name === 'neighbor_ip' ? {} : { alias: 'neighbor_ip' },
     ),
   ),
-  value(
-    'min_rx',
-    milliseconds(1),
-    (target, time) => {
-      target.minRx = time;
-    },
-    { default: '10 ms' },
-  ),
-  value(
-    'min_tx',
-    milliseconds(1),
-    (target, time) => {
-      target.minTx = time;
-    },
-    { default: '10 ms' },
-  ),
-  value(
-    'idle_tx',
-    milliseconds(1000),
-    (target, time) => {
-      target.idleTx = time;
-    },
-    { default: '1000 ms' },
-  ),
-  value(
-    'multiplier',
-    uint(1, 255),
-    (target, count) => {
-      target.multiplier = count;
-    },
-    { default: '5' },
-  ),
-  value('passive', flag, (target) => {
-    target.passive = true;
-  }),
-  value(
-    'ttl',
-    uint(1, 255),
-    (target, count) => {
-      target.ttl = count;
-    },
-    { default: '255 (IPv6: 64)' },
-  ),
-  value(
-    'hoplimit',
-    uint(1, 255),
-    (target, count) => {
-      target.ttl = count;
-    },
-    { alias: 'ttl' },
-  ),
+  value('min_rx', milliseconds(1), setBfd('minRx'), { default: '10 ms' }),
+  value('min_tx', milliseconds(1), setBfd('minTx'), { default: '10 ms' }),
+  value('idle_tx', milliseconds(1000), setBfd('idleTx'), { default: '1000 ms' }),
+  value('multiplier', uint(1, 255), setBfd('multiplier'), { default: '5' }),
+  value('passive', flag, setBfd('passive')),
+  value('ttl', uint(1, 255), setBfd('ttl'), { default: '255 (IPv6: 64)' }),
+  value('hoplimit', uint(1, 255), setBfd('ttl'), { alias: 'ttl' }),
   value(
     'max_hops',
     { text: '-1..255', least: 1, read: (line) => signed(line.words[1] as string, -1, 255, line) },
-    (target, count) => {
-      target.maxHops = count;
-    },
+    setBfd('maxHops'),
     { default: '0' },
   ),
-  value(
-    'multihop',
-    bool,
-    (target, on) => {
-      target.multihop = on;
-    },
-    U,
-  ),
+  value('multihop', bool, setBfd('multihop'), U),
   value(
     'weight',
     words('-253..253 [reverse]', 1),
@@ -323,10 +270,6 @@ export const bfdInstance = table<BfdDraft>('bfd_instance', [
     },
     { default: '0' },
   ),
-  value('vrrp', flag, (target) => {
-    target.vrrp = true;
-  }),
-  value('checker', flag, (target) => {
-    target.checker = true;
-  }),
+  value('vrrp', flag, setBfd('vrrp')),
+  value('checker', flag, setBfd('checker')),
 ]);

@@ -7,6 +7,7 @@ import {
   list,
   type Shape,
   type Spec,
+  storing,
   table,
   value,
 } from '../grammar/keyword.js';
@@ -34,17 +35,9 @@ const U: Spec = { in: 'upstream' };
 const D: Spec = { in: 'dpvs' };
 const NO_LIMIT = 'kept and shown: the dataplane does not limit bandwidth yet';
 
-function set<K extends keyof VirtualServerDraft>(key: K) {
-  return (target: VirtualServerDraft, read: NonNullable<VirtualServerDraft[K]>) => {
-    target[key] = read;
-  };
-}
+const set = storing<VirtualServerDraft>();
 
-function setReal<K extends keyof RealServerDraft>(key: K) {
-  return (target: RealServerDraft, read: NonNullable<RealServerDraft[K]>) => {
-    target[key] = read;
-  };
-}
+const setReal = storing<RealServerDraft>();
 
 const methods = ['NAT', 'DR', 'TUN', 'FNAT', 'SNAT'] as const;
 

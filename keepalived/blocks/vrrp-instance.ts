@@ -8,6 +8,7 @@ import {
   list,
   type Shape,
   type Spec,
+  storing,
   table,
   value,
 } from '../grammar/keyword.js';
@@ -36,11 +37,7 @@ const LARGEST = 4294967295;
 const U: Spec = { in: 'upstream' };
 
 /** Sets one field of the draft. */
-function set<K extends keyof InstanceDraft>(key: K) {
-  return (target: InstanceDraft, read: NonNullable<InstanceDraft[K]>) => {
-    target[key] = read;
-  };
-}
+const set = storing<InstanceDraft>();
 
 function setGarp<K extends keyof GarpSettings>(key: K) {
   return (target: InstanceDraft, read: GarpSettings[K]) => {

@@ -105,6 +105,14 @@ export function table<T>(name: string, keywords: Keyword<T>[], habits: Habits = 
   return { name, keywords: new Map(keywords.map((keyword) => [keyword.name, keyword])), habits };
 }
 
+/** What stores a value as it was read, under a key of the block's draft. */
+export function storing<T>() {
+  return <K extends keyof T>(key: K) =>
+    (target: T, read: NonNullable<T[K]>): void => {
+      target[key] = read;
+    };
+}
+
 /** A keyword with its arguments on one line. */
 export function value<T, V>(
   name: string,
