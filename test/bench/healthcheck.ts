@@ -86,7 +86,7 @@ interface Bed {
 }
 
 /** Part of the wanted rate below which a program did something else than it was asked for: its cost says nothing then. */
-const ENOUGH = 0.9;
+const ENOUGH = 0.8;
 /** How often a pair is tried, each time at half the rate. */
 const ATTEMPTS = 4;
 
