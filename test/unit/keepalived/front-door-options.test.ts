@@ -1,5 +1,6 @@
-import { deepEqual, equal, match } from 'node:assert/strict';
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { type Options, readOptions } from '../../../keepalived/options.js';
 import { skipBecause } from '../../runner/skip.js';
 import { Door, until } from './door.js';
@@ -116,6 +117,26 @@ describe('what options of the command line do', function () {
     equal(there(), true);
     equal(await door.stop(), 0);
     equal(there(), false);
+  });
+
+  it('checker_... of global_defs: name, priority, CPUs and memory of the process', async () => {
+    const settings =
+      ' checker_process_name probes\n checker_priority -7\n checker_cpu_affinity 0\n checker_no_swap\n checker_rt_priority 3\n checker_rlimit_rttime 2000000';
+    door.configure(Door.globals(settings) + door.virtualServer(1));
+    door.start(['-C', ...door.pids('k', 'c')]);
+    await door.logged('dry-run: add server');
+    const pid = door.pid('c');
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+    match(status, /^Name:\tprobes$/m);
+    match(status, /^Cpus_allowed_list:\t0$/m);
+    match(readFileSync(`/proc/${pid}/limits`, 'utf8'), /^Max realtime timeout\s+2000000/m);
+    // Nice value, real-time priority and policy (proc(5)); SCHED_RR is 2.
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+      .replace(/^.*\) /, '')
+      .split(' ');
+    deepEqual([fields[16], fields[37], fields[38]], ['-7', '3', '2']);
+    ok(Number(/^VmLck:\s+(\d+)/m.exec(status)?.[1]) > 1000, status);
+    equal(await door.stop(), 0);
   });
 
   it('options without effect here are read, and said once in the log', async () => {
