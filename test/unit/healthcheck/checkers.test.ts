@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { createSocket } from 'node:dgram';
+import { readdirSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { internetChecksum } from '../../../healthcheck/ping-check.js';
 import type { Verdict } from '../../../healthcheck/probe.js';
@@ -21,7 +22,7 @@ import {
 } from '../../../lib/libc.js';
 import { Log } from '../../../lib/log.js';
 import { skipBecause } from '../../runner/skip.js';
-import { dns, http, misc, ping, smtp, tcp, udp, url } from './fixtures.js';
+import { dns, http, misc, ping, smtp, tcp, udp, until, url } from './fixtures.js';
 import { selfSigned, TcpPeer, UdpPeer } from './peers.js';
 
 const hex = (text: string) => Buffer.from(text).toString('hex');
@@ -72,6 +73,29 @@ describe('checkers against real peers', () => {
     await peer.close();
     return peer.port;
   }
+
+  it('a socket that the kernel will not watch puts the check off and is closed', async () => {
+    const [server, echo] = [await tcpPeer(), await udpPeer()];
+    // Its epoll set is gone.
+    const blind = new Reactor(systemClock);
+    blind.close();
+    const files = () => readdirSync('/proc/self/fd').length;
+    const before = files();
+    for (const check of [
+      tcp(server.port),
+      http(server.port),
+      smtp(server.port),
+      udp(echo.port),
+      dns(echo.port),
+    ]) {
+      const context = { reactor: blind, clock: systemClock, log, notify, global };
+      const made = makeProbe(check, { proxy: 'none', virtualHost: undefined }, context, undefined);
+      const verdict = await new Promise<Verdict>((resolve) => made.run(0, resolve));
+      assert.deepEqual(verdict, { outcome: 'deferred', reason: 'the kernel does not watch the socket' });
+    }
+    // Those of the server's side may take a moment.
+    await until(() => files() <= before, 'all sockets are closed');
+  });
 
   describe('TCP_CHECK', () => {
     it('succeeds when the server accepts', async () => {
