@@ -1,12 +1,4 @@
-import {
-  existsSync,
-  type FSWatcher,
-  mkdirSync,
-  readFileSync,
-  unlinkSync,
-  watch,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { hostname, release } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -23,7 +15,7 @@ import { runScript } from './notify/script.js';
 import type { Options } from './options.js';
 import { type Parsed, parse } from './parse.js';
 import { type PidFileOf, pidFile, RUN_FOLDER } from './pid-files.js';
-import { readReloadTime } from './reload-time.js';
+import { ReloadSchedule } from './reload-time.js';
 import { bridgePart } from './resolve/ospf-bridge.js';
 import { removeFile, writeSafely } from './safe-file.js';
 import type { DumpKind, SidecarName } from './sidecar.js';
@@ -154,8 +146,7 @@ export class FrontDoor {
   #stopping = false;
   #started = false;
   #startLimit: NodeJS.Timeout | undefined;
-  #reloadTimer: NodeJS.Timeout | undefined;
-  #reloadWatch: FSWatcher | undefined;
+  readonly #schedule: ReloadSchedule;
 
   constructor(model: Model, { options, log, logTarget, onStarted, patience, exit }: FrontDoorOptions) {
     this.#patience = patience ?? START_LIMIT;
@@ -165,6 +156,7 @@ export class FrontDoor {
     this.#logTarget = logTarget;
     this.#onStarted = onStarted ?? (() => {});
     this.#exit = exit;
+    this.#schedule = new ReloadSchedule(log, () => this.reload());
   }
 
   /** Starts everything. */
@@ -176,7 +168,7 @@ export class FrontDoor {
       await this.#ownScript('startup', global.startupScript, global.startupScriptTimeout);
     if (this.#stopping) return;
     this.#handOver();
-    this.#watchReloadTime();
+    this.#schedule.follow(this.#model.global);
     this.#startLimit = setTimeout(() => this.#complain(), this.#patience).unref();
     if (this.#sidecars.size === 0) {
       this.#log.warning('Warning - keepalived has no configuration to run');
@@ -206,7 +198,7 @@ export class FrontDoor {
     notifySystemd('RELOADING=1', `MONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`, 'STATUS=Reloading');
     const refused = this.#takeOver();
     if (refused) this.#log.error(`Configuration not reloaded, everything stays as it is: ${refused}`);
-    else this.#watchReloadTime();
+    else this.#schedule.follow(this.#model.global);
     notifySystemd('READY=1', `STATUS=${refused ? 'Running (the last reload was refused)' : 'Running'}`);
   }
 
@@ -447,9 +439,8 @@ export class FrontDoor {
     this.#stopping = true;
     this.#log.info(`Stopping (${why})`);
     notifySystemd('STOPPING=1', 'STATUS=Stopping');
-    clearTimeout(this.#reloadTimer);
     clearTimeout(this.#startLimit);
-    this.#reloadWatch?.close();
+    this.#schedule.close();
     const { global } = this.#model;
     // First the announcements: neighbours then send elsewhere while everything here still forwards.
     await this.#sidecars.get('ospf-bridge')?.stop(global.childWaitTime);
@@ -462,60 +453,5 @@ export class FrontDoor {
     for (const of of [...this.#pidFiles.keys()]) this.#removePid(of);
     this.#log.info(`Stopped Keepalived v${UPSTREAM_VERSION}`);
     this.#exit(code);
-  }
-
-  /** `reload_time_file`: reload at the time that stands in it, whenever the file appears or changes. */
-  #watchReloadTime(): void {
-    clearTimeout(this.#reloadTimer);
-    this.#reloadWatch?.close();
-    this.#reloadWatch = undefined;
-    const path = this.#model.global.reloadTimeFile;
-    if (path === undefined) return;
-    const schedule = () => {
-      clearTimeout(this.#reloadTimer);
-      let text: string;
-      try {
-        text = readFileSync(path, 'utf8');
-      } catch {
-        return;
-      }
-      const at = readReloadTime(text, new Date());
-      if (at === undefined) {
-        this.#log.warning(
-          `reload_time_file ${path}: no time to come in '${(text.split('\n')[0] as string).slice(0, 40)}'`,
-        );
-        return;
-      }
-      this.#log.info(`Reload scheduled for ${new Date(at).toISOString()}`);
-      const wait = () => {
-        const left = at - Date.now();
-        // Timers of more than 24 days overflow; long ones are looked at again.
-        this.#reloadTimer = setTimeout(
-          left > 86_400_000 ? wait : due,
-          Math.min(Math.max(0, left), 86_400_000),
-        );
-        this.#reloadTimer.unref();
-      };
-      const due = () => {
-        if (!this.#model.global.reloadRepeat) {
-          try {
-            unlinkSync(path);
-          } catch {
-            // Somebody was faster.
-          }
-        }
-        this.reload();
-      };
-      wait();
-    };
-    try {
-      this.#reloadWatch = watch(dirname(path), { persistent: false }, (_event, name) => {
-        if (name === basename(path)) schedule();
-      });
-    } catch (error) {
-      this.#log.warning(`reload_time_file: ${(error as Error).message}: no reload will be scheduled`);
-      return;
-    }
-    schedule();
   }
 }
