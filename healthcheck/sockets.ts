@@ -219,7 +219,8 @@ export class Reactor {
 
   constructor(clock: Clock) {
     this.#clock = clock;
-    this.#deadlines = new TimerWheel(clock);
+    // What has arrived is read before anybody's time is found to be over: a pause of our own is not a server's silence.
+    this.#deadlines = new TimerWheel(clock, undefined, () => this.#collect());
     this.#epoll = c.epollCreate(SOCK_CLOEXEC);
     if (this.#epoll < 0) throw new Error(`epoll_create1: ${errorName(koffi.errno())}`);
   }
@@ -274,27 +275,24 @@ export class Reactor {
       this.#pause,
       () => {
         this.#timer = undefined;
-        this.#collect();
+        this.#pause = this.#collect() ? SOONEST : Math.min(LATEST, this.#pause * 2);
         if (this.#count > 0 && !this.#timer) this.#arm();
       },
       'collect answers',
     );
   }
 
-  #collect(): void {
-    for (;;) {
+  /** Hands out what has arrived. @returns whether anything had */
+  #collect(): boolean {
+    for (let any = false; ; any = true) {
       const count = c.epollWait(this.#epoll, this.#events, EVENTS, 0);
-      if (count <= 0) {
-        this.#pause = Math.min(LATEST, this.#pause * 2);
-        return;
-      }
-      this.#pause = SOONEST;
+      if (count <= 0) return any;
       for (let index = 0; index < count; index++) {
         const events = this.#events.readUInt32LE(index * eventSize);
         const fd = this.#events.readInt32LE(index * eventSize + eventData);
         this.#waiting[fd]?.onReady(events);
       }
-      if (count < EVENTS) return;
+      if (count < EVENTS) return true;
     }
   }
 }

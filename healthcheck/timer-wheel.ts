@@ -32,9 +32,14 @@ export class TimerWheel {
   #timer: Timer | undefined;
   #timerAt = 0;
   #turning = false;
+  readonly #first: () => void;
 
-  /** @param tick milliseconds */
-  constructor(clock: Clock, tick = 10) {
+  /**
+   * @param tick milliseconds
+   * @param first done before anything is found due
+   */
+  constructor(clock: Clock, tick = 10, first = () => {}) {
+    this.#first = first;
     this.#clock = clock;
     this.tick = tick;
     this.#cursor = Math.floor(clock.now() / tick);
@@ -91,6 +96,7 @@ export class TimerWheel {
   #turn(): void {
     this.#timer = undefined;
     this.#turning = true;
+    this.#first();
     const now = this.#clock.now();
     const last = Math.floor(now / this.tick);
     // After a long pause one round over all slots is enough.

@@ -97,6 +97,42 @@ describe('checkers against real peers', () => {
     await until(() => files() <= before, 'all sockets are closed');
   });
 
+  it('an answer that came while this process stood still is no silence', async () => {
+    const [server, closed, echo] = [await tcpPeer(), await closedPort(), await udpPeer((message) => message)];
+    // A clock that the test moves, and whose timers it lets go in the order that is worst.
+    let now = 1000;
+    const timers: { name: string; callback: () => void }[] = [];
+    const stalled = new Reactor({
+      now: () => now,
+      after(_delay, callback, name = '') {
+        const timer = { name, callback };
+        timers.push(timer);
+        return { cancel: () => void (timers.includes(timer) && timers.splice(timers.indexOf(timer), 1)) };
+      },
+    });
+    const verdicts = new Map<string, Verdict>();
+    const silent = await udpPeer();
+    for (const [name, check] of Object.entries({
+      accepts: tcp(server.port),
+      refuses: tcp(closed),
+      answers: udp(echo.port, { silence: 'failure' }),
+      silent: udp(silent.port, { silence: 'failure' }),
+    })) {
+      const context = { reactor: stalled, clock: systemClock, log, notify, global };
+      const made = makeProbe(check, { proxy: 'none', virtualHost: undefined }, context, undefined);
+      made.run(0, (verdict) => verdicts.set(name, verdict));
+    }
+    await until(() => echo.received.length + silent.received.length === 2, 'the datagrams');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    now += 60_000;
+    for (const { callback } of timers.filter(({ name }) => name === 'wheel')) callback();
+    const outcomes = Object.fromEntries([...verdicts].map(([name, verdict]) => [name, reason(verdict)]));
+    stalled.close();
+    const { refuses, ...others } = outcomes;
+    assert.deepEqual(others, { accepts: 'success', answers: 'success', silent: 'no reply' });
+    assert.match(refuses!, /ECONNREFUSED/);
+  });
+
   describe('TCP_CHECK', () => {
     it('succeeds when the server accepts', async () => {
       const peer = await tcpPeer();
