@@ -11,7 +11,7 @@ import { failure, type Probe, type ProbeContext, success, type Verdict } from '.
 import type { Surroundings } from './probes.js';
 import { proxyHeader } from './proxy-header.js';
 import { routeOf } from './sockets.js';
-import { openStream } from './stream.js';
+import { openStream, whenSilent } from './stream.js';
 
 /** Text that a regular expression is tried on, at most. */
 const REGEX_LIMIT = 1 << 20;
@@ -242,7 +242,8 @@ class Exchange {
   ): void {
     const { connectTimeout } = this.#check;
     // Idle time, so it limits the handshake and each read by themselves.
-    this.#socket.setTimeout(connectTimeout, () => this.#fail(`Timeout in ${this.#phase}`));
+    const heard = () => this.#socket.bytesRead + (this.#tls?.bytesRead ?? 0);
+    whenSilent(this.#socket, connectTimeout, heard, () => this.#fail(`Timeout in ${this.#phase}`));
     this.#socket.on('error', (error: NodeJS.ErrnoException) => this.#broken(error));
     if (proxy.length > 0) this.#socket.write(proxy);
     let stream: Socket = this.#socket;

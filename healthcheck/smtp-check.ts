@@ -3,7 +3,7 @@ import type { SmtpCheck } from '../keepalived/model/virtual-server.js';
 import { LineReader } from './line-reader.js';
 import { failure, type Probe, type ProbeContext, success, type Verdict } from './probe.js';
 import { routeOf } from './sockets.js';
-import { openStream } from './stream.js';
+import { openStream, whenSilent } from './stream.js';
 
 const LINE_LIMIT = 1024;
 
@@ -61,7 +61,8 @@ function converse(
     if (verdict) done(verdict);
   };
   const here = () => dialogue[step]!.name;
-  socket.setTimeout(timeout, () => finish(failure(`timeout waiting for the answer to ${here()}`)));
+  const silent = () => finish(failure(`timeout waiting for the answer to ${here()}`));
+  whenSilent(socket, timeout, () => socket.bytesRead, silent);
   socket.on('error', (error: NodeJS.ErrnoException) => finish(failure(error.code ?? error.message)));
   socket.on('end', () => finish(failure(`connection closed before the answer to ${here()}`)));
   socket.on('data', (chunk) => {

@@ -19,3 +19,17 @@ export function openStream(
     else done(result);
   });
 }
+
+/**
+ * Tells when nothing has come from the server for `timeout` milliseconds. Not by the clock alone: where this process stood still,
+ * what came meanwhile is read behind the timers of the same turn, and is no silence.
+ * @param heard bytes read so far
+ */
+export function whenSilent(socket: Socket, timeout: number, heard: () => number, callback: () => void): void {
+  socket.setTimeout(timeout, () => {
+    const before = heard();
+    setImmediate(() => {
+      if (heard() === before) callback();
+    });
+  });
+}

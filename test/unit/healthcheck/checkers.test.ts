@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { readdirSync } from 'node:fs';
 import type { Socket } from 'node:net';
+import { Worker } from 'node:worker_threads';
 import { internetChecksum } from '../../../healthcheck/ping-check.js';
 import type { Verdict } from '../../../healthcheck/probe.js';
 import { makeProbe } from '../../../healthcheck/probes.js';
@@ -132,6 +133,49 @@ describe('checkers against real peers', () => {
     assert.deepEqual(others, { accepts: 'success', answers: 'success', silent: 'no reply' });
     assert.match(refuses!, /ECONNREFUSED/);
   });
+
+  for (const kind of ['HTTP_GET', 'SSL_GET', 'SMTP_CHECK'] as const) {
+    it(`${kind}: an answer that came while this process stood still is no silence`, async function () {
+      const certificate = kind === 'SSL_GET' ? selfSigned() : undefined;
+      if (kind === 'SSL_GET' && !certificate) skipBecause(this, 'openssl is not installed');
+      // In a thread of its own it answers while we do not run: a tenth of a second after it was asked.
+      const server = new Worker(
+        `const { parentPort, workerData } = require('node:worker_threads');
+        const talk = (socket) => {
+          socket.on('error', () => {});
+          if (workerData.kind === 'SMTP_CHECK') setTimeout(() => socket.write('220 here\\r\\n'), 100);
+          socket.on('data', (data) => {
+            parentPort.postMessage('asked');
+            const quit = String(data).startsWith('QUIT');
+            if (workerData.kind === 'SMTP_CHECK') socket.write(quit ? '221 bye\\r\\n' : '250 yes\\r\\n');
+            else setTimeout(() => socket.end('HTTP/1.0 200 OK\\r\\n\\r\\nfine'), 100);
+          });
+        };
+        const server = workerData.kind === 'SSL_GET'
+          ? require('node:tls').createServer({ key: Buffer.from(workerData.key), cert: Buffer.from(workerData.cert) }, talk)
+          : require('node:net').createServer(talk);
+        server.listen(0, '127.0.0.1', () => parentPort.postMessage(server.address().port));`,
+        { eval: true, workerData: { kind, ...certificate } },
+      );
+      closing.push(() => server.terminate());
+      const port = await new Promise<number>((resolve) => server.once('message', resolve));
+      const check = kind === 'SMTP_CHECK' ? smtp(port) : http(port, { kind });
+      check.connectTimeout = 1000;
+      let verdict: Verdict | undefined;
+      const context = { reactor, clock: systemClock, log, notify, global };
+      const made = makeProbe(check, { proxy: 'none', virtualHost: undefined }, context, undefined);
+      made.run(0, (found) => {
+        verdict = found;
+      });
+      // Stand still from the moment on at which the connection is there, until long after its time.
+      await until(() => reactor.size === 0, 'the connection');
+      if (kind !== 'SMTP_CHECK') await new Promise((resolve) => server.once('message', resolve));
+      const end = performance.now() + 1500;
+      while (performance.now() < end);
+      await until(() => verdict !== undefined, 'a verdict');
+      assert.equal(reason(verdict!), 'success');
+    });
+  }
 
   describe('TCP_CHECK', () => {
     it('succeeds when the server accepts', async () => {
