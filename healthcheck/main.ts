@@ -34,6 +34,8 @@ function main(): void {
   let engine: Engine | undefined;
   let director: Director | undefined;
   let part: HealthcheckPart | undefined;
+  /** One collection for many reloads in a row. */
+  let settling: NodeJS.Timeout | undefined;
 
   runSidecar<HealthcheckPart>(
     {
@@ -65,7 +67,8 @@ function main(): void {
         part = next;
         await engine.apply(next, reload);
         // Not in this turn: the text of the model is still held by the caller.
-        setTimeout(releaseGarbage, SETTLED).unref();
+        clearTimeout(settling);
+        settling = setTimeout(releaseGarbage, SETTLED).unref();
       },
       onNews(news) {
         if (news.topic === 'bfd') engine?.bfdEvent(news.name, news.up);
