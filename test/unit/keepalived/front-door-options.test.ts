@@ -136,6 +136,10 @@ describe('what options of the command line do', function () {
       .split(' ');
     deepEqual([fields[16], fields[37], fields[38]], ['-7', '3', '2']);
     ok(Number(/^VmLck:\s+(\d+)/m.exec(status)?.[1]) > 1000, status);
+    // Giving memory back, a second after the start, must be possible with locked memory too.
+    await new Promise((resolve) => setTimeout(resolve, 1800));
+    equal(door.output.includes('died'), false, door.output);
+    equal(door.pid('c'), pid);
     equal(await door.stop(), 0);
   });
 
