@@ -48,7 +48,7 @@ export function virtualServerJson(found: VirtualServer, counters: boolean): Reco
     bps: service.bps,
     limitProportion: service.limitProportion,
     owner: service.owner,
-    ...(counters ? { stats: row.traffic, rate: row.rate } : {}),
+    ...(counters ? { stats: row?.traffic, rate: row?.rate } : {}),
     servers: servers.map((server) => serverJson(server, counters)),
     localAddresses: locals.map((local) => localAddressJson(local, counters)),
     deny: entries.filter(({ kind }) => kind === ListKind.LIST_DENY).map(listSubjectText),

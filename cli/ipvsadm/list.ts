@@ -113,9 +113,9 @@ export function* serviceLines(found: VirtualServer, options: RowOptions): Genera
   const { key, service, row } = found;
   const { view, exact, names } = options;
   const title = serviceTitle(key, names);
-  if (view === 'stats') yield `${left(title, 33)}${numbers(row.traffic, exact)}`;
+  if (view === 'stats') yield `${left(title, 33)}${numbers(row?.traffic, exact)}`;
   else if (view === 'rate') {
-    yield `${left(title + (service.bps > 0 ? ` bps ${service.bps}M` : ''), 33)}${numbers(row.rate, exact)}`;
+    yield `${left(title + (service.bps > 0 ? ` bps ${service.bps}M` : ''), 33)}${numbers(row?.rate, exact)}`;
   } else yield `${title} ${service.scheduler}${serviceFlags(found)}`;
   for (const server of found.servers) yield serverLine(server, options);
 }

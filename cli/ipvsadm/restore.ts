@@ -2,7 +2,7 @@ import { type DpvsdClient, DpvsdError, EncodedBatch } from '../../dpvsd/client.j
 import { UsageError } from '../usage.js';
 import { Operations } from './changes.js';
 import { type Change, parseCommandLine } from './command.js';
-import { ServerLineReader } from './server-line.js';
+import { QuickLineReader } from './quick-line.js';
 
 /** Operations per batch: about half a megabyte on the wire, some milliseconds of the master's time. */
 const BATCH = 10_000;
@@ -85,7 +85,7 @@ interface Plan {
 /** Reads every line before anything is sent, so that a mistyped line changes nothing. @throws RestoreError */
 async function readPlan(input: AsyncIterable<string | Buffer>): Promise<Plan> {
   const plan: Plan = { steps: [], rest: [] };
-  const servers = new ServerLineReader();
+  const quick = new QuickLineReader();
   let step: Step = { batch: new EncodedBatch(), lines: [] };
   let line = 0;
   const nextStep = () => {
@@ -95,7 +95,7 @@ async function readPlan(input: AsyncIterable<string | Buffer>): Promise<Plan> {
   for await (const piece of wholeLines(input)) {
     for (let at = 0; at < piece.length; ) {
       line++;
-      const next = plan.rest.length > 0 ? -1 : servers.read(piece, at, step.batch);
+      const next = plan.rest.length > 0 ? -1 : quick.read(piece, at, step.batch);
       if (next >= 0) {
         at = next;
         step.lines.push(line);

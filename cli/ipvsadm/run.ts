@@ -202,7 +202,7 @@ class Run {
       this.output.json(found.map((each) => virtualServerJson(each, false)));
       return;
     }
-    for (const each of await readToSave(this.client)) {
+    for await (const each of readToSave(this.client)) {
       for (const line of saveLines(each)) this.output.line(line);
       if (this.output.full) await this.output.flush();
     }

@@ -11,15 +11,16 @@ import {
   type ServiceRow,
   Table,
 } from '../../dpvsd/generated/control.js';
+import { readServerRow, readServiceRow } from './quick-line.js';
 import { type SavedServer, savedServer } from './save.js';
-import { readServerRow } from './server-line.js';
 import { serviceId } from './service.js';
 
 /** A virtual server with everything that belongs to it. */
 export interface VirtualServer<RealServer = ServerRow> {
   key: ServiceKey;
   service: Service;
-  row: ServiceRow;
+  /** What the service does at the moment, when that was read. */
+  row: ServiceRow | undefined;
   servers: RealServer[];
   locals: LocalAddressRow[];
   entries: ListEntry[];
@@ -36,21 +37,24 @@ export interface Wanted {
 }
 
 /** Reads virtual servers, and what is wanted of them. */
-export function readVirtualServers(client: DpvsdClient, wanted: Wanted): Promise<VirtualServer[]> {
-  return readTables(client, wanted, readServices, compareServers);
+export async function readVirtualServers(client: DpvsdClient, wanted: Wanted): Promise<VirtualServer[]> {
+  const found = await readTables(client, wanted, readServices);
+  if (wanted.sort) for (const { servers } of found) servers.sort(compareServers);
+  return found;
 }
 
-/** Reads all that `-S` writes, in its order: nothing is made of 100,000 servers but the text that is wanted. */
-export function readToSave(client: DpvsdClient): Promise<VirtualServer<SavedServer>[]> {
+/** Reads all that `-S` writes, in its order. Servers stay the bytes that came until it is the turn of their service. */
+export async function* readToSave(client: DpvsdClient): AsyncGenerator<VirtualServer<SavedServer>> {
   const wanted = { locals: true, entries: true, sort: true };
-  return readTables(client, wanted, readServicesToSave, compareSaved);
+  for (const { servers, ...found } of await readTables(client, wanted, readServicesToSave)) {
+    yield { ...found, servers: servers.flatMap(serversOf).sort(compareSaved) };
+  }
 }
 
 async function readTables<RealServer>(
   client: DpvsdClient,
   wanted: Wanted,
   services: (client: DpvsdClient, filter: GetFilter) => Promise<VirtualServer<RealServer>[]>,
-  compare: (a: RealServer, b: RealServer) => number,
 ): Promise<VirtualServer<RealServer>[]> {
   const only = wanted.service ? { service: wanted.service } : {};
   const cpu = wanted.cpu ? { perWorker: true, worker: wanted.cpu } : {};
@@ -65,52 +69,75 @@ async function readTables<RealServer>(
     for (const row of locals) owner(row.local?.service)?.locals.push(row);
     for (const entry of entries) owner(entry.service)?.entries.push(entry);
   }
-  if (wanted.sort) {
-    found.sort((a, b) => compareKeys(a.key, b.key));
-    for (const { servers } of found) servers.sort(compare);
-  }
+  if (wanted.sort) found.sort((a, b) => compareKeys(a.key, b.key));
   return found;
 }
 
 async function readServices(client: DpvsdClient, filter: GetFilter): Promise<VirtualServer[]> {
   const found: VirtualServer[] = [];
   for await (const { row } of client.get(Table.TABLE_SERVICES, filter)) {
-    if (row.$case === 'service') add(found, row.value);
+    if (row.$case === 'service' && row.value.service) add(found, row.value.service, row.value);
     else if (row.$case === 'server') found.at(-1)?.servers.push(row.value);
   }
   return found;
 }
 
+/** Rows of servers of one service, in a message Rows. */
+interface ServerRows {
+  rows: Uint8Array;
+  /** Where each of them begins, and its length. */
+  places: number[];
+}
+
 async function readServicesToSave(
   client: DpvsdClient,
   filter: GetFilter,
-): Promise<VirtualServer<SavedServer>[]> {
-  const found: VirtualServer<SavedServer>[] = [];
+): Promise<VirtualServer<ServerRows>[]> {
+  const found: VirtualServer<ServerRows>[] = [];
   for await (const rows of client.getEncoded(Table.TABLE_SERVICES, filter)) {
     const reader = new BinaryReader(rows);
+    let servers: ServerRows | undefined;
     // Rows has one field: its rows.
     while (reader.pos < rows.length && reader.uint32() === 10) {
       const length = reader.uint32();
       const from = reader.pos;
-      const server = readServerRow(reader, rows, length);
-      if (server) {
-        found.at(-1)?.servers.push(server);
-        continue;
-      }
-      reader.pos = from;
-      const { row } = Row.decode(reader, length);
-      if (row?.$case === 'service') add(found, row.value);
-      else if (row?.$case === 'server' && row.value.server) {
-        found.at(-1)?.servers.push(savedServer(row.value.server));
+      const service = readServiceRow(reader, length);
+      reader.pos = from + length;
+      if (service) {
+        add(found, service);
+        servers = undefined;
+      } else {
+        if (!servers) {
+          servers = { rows, places: [] };
+          found.at(-1)?.servers.push(servers);
+        }
+        servers.places.push(from, length);
       }
     }
   }
   return found;
 }
 
-function add<RealServer>(found: VirtualServer<RealServer>[], row: ServiceRow): void {
-  const { service } = row;
-  if (service?.key) found.push({ key: service.key, service, row, servers: [], locals: [], entries: [] });
+function serversOf({ rows, places }: ServerRows): SavedServer[] {
+  const servers: SavedServer[] = [];
+  const reader = new BinaryReader(rows);
+  for (let i = 0; i < places.length; i += 2) {
+    const [from, length] = [places[i]!, places[i + 1]!];
+    reader.pos = from;
+    const quick = readServerRow(reader, rows, length);
+    if (quick) servers.push(quick);
+    else {
+      reader.pos = from;
+      const { row } = Row.decode(reader, length);
+      if (row?.$case === 'server' && row.value.server) servers.push(savedServer(row.value.server));
+    }
+  }
+  return servers;
+}
+
+function add<RealServer>(found: VirtualServer<RealServer>[], service: Service, row?: ServiceRow): void {
+  const { key } = service;
+  if (key) found.push({ key, service, row, servers: [], locals: [], entries: [] });
 }
 
 /** The order of a listing: marks first, then by family, protocol, address and port; matches last. */

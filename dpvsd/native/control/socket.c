@@ -327,9 +327,10 @@ static void watch(struct control *control, struct client *client)
 /* One step for a client. The client may be gone after it. */
 static void turn(struct control *control, struct client *client)
 {
-	bool more = false;
+	/* Work waits behind a full output; no event tells when that is sent at once. */
+	bool more = is_full(control, client);
 
-	if (!client->leaving && !is_full(control, client)) {
+	if (!client->leaving && !more) {
 		if (client->streaming) {
 			request_continue(&control->side, client);
 			more = true;

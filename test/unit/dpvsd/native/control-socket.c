@@ -594,6 +594,24 @@ static void a_client_that_does_not_read_stalls_nobody(void)
 	end();
 }
 
+/* A client that reads as fast as is written: its full output is gone in one turn. */
+static void goes_on_when_all_that_waited_is_read_at_once(void)
+{
+	struct peer peer;
+
+	begin_with(4096);
+	load_services(2000);
+	peer = introduced();
+	send_get(&peer, 2, DPVSHA__TABLE__TABLE_SERVICES);
+	send_get(&peer, 3, DPVSHA__TABLE__TABLE_TIMEOUTS);
+	for (int i = 0; i < 50; i++)
+		work();
+	CHECK_EQ(await_rows(&peer, 2), 22000);
+	CHECK_EQ(await_rows(&peer, 3), 1);
+	hang_up(&peer);
+	end();
+}
+
 static void a_hundred_clients_are_served_alike(void)
 {
 	enum { CLIENTS = 100 };
@@ -800,6 +818,7 @@ int main(void)
 	RUN(a_bomb_is_defused);
 	RUN(half_messages_and_silence_time_out);
 	RUN(a_client_that_does_not_read_stalls_nobody);
+	RUN(goes_on_when_all_that_waited_is_read_at_once);
 	RUN(a_hundred_clients_are_served_alike);
 	RUN(no_more_clients_than_there_is_room_for);
 	RUN(goodbyes);

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { BinaryReader } from '@bufbuild/protobuf/wire';
 import { parseCommandLine } from '../../../cli/ipvsadm/command.js';
+import { QuickLineReader, readServerRow } from '../../../cli/ipvsadm/quick-line.js';
 import { splitWords } from '../../../cli/ipvsadm/restore.js';
 import { savedServer } from '../../../cli/ipvsadm/save.js';
-import { readServerRow, ServerLineReader } from '../../../cli/ipvsadm/server-line.js';
 import { EncodedBatch } from '../../../dpvsd/client.js';
 import { Row, Rows, ServerRow } from '../../../dpvsd/generated/control.js';
 import { Random } from '../random.js';
@@ -13,14 +13,18 @@ const seeds = (count: number) => {
   return Array.from({ length: count }, (_, n) => first + n);
 };
 
-/** A line as -S writes it, of an IPv4 server without an owner. */
+/** A line as -S writes it, of an IPv4 service or server without an owner. */
 function savedLine(random: Random): string {
   const number = (most: number) => random.pick([0, 1, most, random.within(0, most)]);
   const endpoint = () => `${[1, 2, 3, 4].map(() => number(255)).join('.')}:${number(65535)}`;
+  const service = `-${random.pick(['t', 'u'])} ${endpoint()}`;
+  if (random.chance(0.2) && !service.endsWith(':0')) {
+    return `-A ${service} -s ${random.pick(['rr', 'wrr', 'conhash', 'nosuchschedule'])}`;
+  }
   const words = [`-${random.pick(['b', 'm', 'g', 'i', 'J'])}`, `-w ${number(65535)}`];
   if (random.chance(0.2)) words.push(`-x ${random.within(1, 0x7fffffff)}`);
   if (random.chance(0.2)) words.push(`-y ${random.within(1, 0x7fffffff)}`);
-  return `-a -${random.pick(['t', 'u'])} ${endpoint()} -r ${endpoint()} ${words.join(' ')}`;
+  return `-a ${service} -r ${endpoint()} ${words.join(' ')}`;
 }
 
 /** The line with one or two slips. */
@@ -93,7 +97,7 @@ function quickly(line: string): Uint8Array | undefined {
   const batch = new EncodedBatch();
   // What is around the line must not matter.
   const bytes = Buffer.from(`7 -b\n${line}\n0`);
-  const next = new ServerLineReader().read(bytes, 5, batch);
+  const next = new QuickLineReader().read(bytes, 5, batch);
   if (next < 0) {
     assert.equal(batch.count, 0);
     return undefined;
@@ -102,7 +106,7 @@ function quickly(line: string): Uint8Array | undefined {
   return batch.finish(false);
 }
 
-describe('ipvsadm: the quick way of lines of real servers', () => {
+describe('ipvsadm: the quick way of lines', () => {
   it('reads every line that -S writes to the same bytes as the general way', () => {
     for (const seed of seeds(3000)) {
       const line = savedLine(new Random(seed));
@@ -130,7 +134,12 @@ describe('ipvsadm: the quick way of lines of real servers', () => {
     for (const line of [
       '',
       '#',
-      '-A -t 10.0.0.1:80 -s rr',
+      '-A -t 10.0.0.1:80',
+      '-A -t 10.0.0.1:0 -s rr',
+      '-A -t 10.0.0.1:80 -s sh2',
+      '-A -t 10.0.0.1:80 -s',
+      '-A -t 10.0.0.1:80 -s rr -p 60',
+      '-E -t 10.0.0.1:80 -s rr',
       '-d -t 10.0.0.1:80 -r 10.0.0.2:80',
       '-a -t [2001:db8::1]:80 -r [2001:db8::2]:80 -b -w 1',
       '-a -t 10.0.0.1:80 -r web1:http -b -w 1',

@@ -1,11 +1,12 @@
-// Nine of ten lines of a long save or restore are real servers as `-S` writes them:
+// Nearly all lines of a long save or restore are services and real servers as `-S` writes them:
+//     -A -t 192.168.100.254:80 -s wrr
 //     -a -t 192.168.100.254:80 -r 192.168.200.2:8080 -b -w 100
 // Here such lines become bytes of the control contract, and rows of the contract such lines, with no objects in between. Whatever is
 // rarer (IPv6, names, quotes, other switches, mistakes) is left to the general way, which a test compares this one with.
 
 import type { BinaryReader } from '@bufbuild/protobuf/wire';
 import type { EncodedBatch } from '../../dpvsd/client.js';
-import { Forward, Protocol } from '../../dpvsd/generated/control.js';
+import { Forward, Protocol, Service } from '../../dpvsd/generated/control.js';
 import { forwardSwitches, type SavedServer } from './save.js';
 
 const code = (character: string): number => character.charCodeAt(0);
@@ -15,7 +16,17 @@ const DASH = 45;
 const DOT = 46;
 const ZERO = 48;
 const COLON = 58;
-const [A, R, T, U, W, X, Y] = [code('a'), code('r'), code('t'), code('u'), code('w'), code('x'), code('y')];
+const ADD_SERVICE = code('A');
+const ADD_SERVER = code('a');
+const REAL_SERVER = code('r');
+const SCHEDULER = code('s');
+const TCP = code('t');
+const UDP = code('u');
+const WEIGHT = code('w');
+const UPPER = code('x');
+const LOWER = code('y');
+/** Longest name of a scheduler that is copied: each known one is shorter. */
+const NAME_MAX = 15;
 const PORT_MAX = 65535;
 const WEIGHT_MAX = 65535;
 const THRESHOLD_MAX = 0x7fff_ffff;
@@ -26,8 +37,8 @@ for (const [forward, letters] of Object.entries(forwardSwitches)) {
   forwardByLetter[letters.charCodeAt(1)] = Number(forward);
 }
 
-/** Reads lines `-a SERVICE -r SERVER ...` and adds what they say to a batch. */
-export class ServerLineReader {
+/** Reads lines `-A SERVICE ...` and `-a SERVICE -r SERVER ...`, and adds what they say to a batch. */
+export class QuickLineReader {
   #bytes: Uint8Array = new Uint8Array(0);
   #at = 0;
   /** The operation that is being made: all that a line can say takes 44 bytes. */
@@ -39,68 +50,106 @@ export class ServerLineReader {
    * @returns where the next line begins, or -1 (and nothing is added) when the line is for the general way
    */
   read(bytes: Uint8Array, from: number, batch: EncodedBatch): number {
+    if (bytes[from] !== DASH || bytes[from + 2] !== BLANK || bytes[from + 3] !== DASH) return -1;
+    const command = bytes[from + 1];
+    const letter = bytes[from + 4];
+    const protocol =
+      letter === TCP
+        ? Protocol.PROTOCOL_TCP
+        : letter === UDP
+          ? Protocol.PROTOCOL_UDP
+          : Protocol.PROTOCOL_NONE;
+    if (protocol === Protocol.PROTOCOL_NONE || bytes[from + 5] !== BLANK) return -1;
     this.#bytes = bytes;
-    this.#at = from;
-    if (!this.#switch(A) || bytes[this.#at++] !== BLANK) return -1;
-    const protocol = this.#protocol();
-    if (protocol < 0 || bytes[this.#at++] !== BLANK) return -1;
-    const virtual = this.#address();
-    const virtualPort = virtual < 0 ? -1 : this.#port();
-    if (virtualPort < 0 || bytes[this.#at++] !== BLANK) return -1;
-    if (!this.#switch(R) || bytes[this.#at++] !== BLANK) return -1;
-    const server = this.#address();
-    let port = server < 0 ? -1 : this.#port();
+    this.#at = from + 6;
+    const address = this.#address();
+    const port = address < 0 ? -1 : this.#port();
     if (port < 0) return -1;
-
-    let forward = -1;
-    let weight = -1;
-    let upper = -1;
-    let lower = -1;
-    while (bytes[this.#at] === BLANK) {
-      if (bytes[this.#at + 1] !== DASH) return -1;
-      const letter = bytes[this.#at + 2]!;
-      this.#at += 3;
-      if (letter === W || letter === X || letter === Y) {
-        const value = this.#argument(letter === W ? WEIGHT_MAX : THRESHOLD_MAX);
-        if (value < 0) return -1;
-        if (letter === W && weight < 0) weight = value;
-        else if (letter === X && upper < 0) upper = value;
-        else if (letter === Y && lower < 0) lower = value;
-        else return -1;
-      } else {
-        if (forward >= 0) return -1;
-        forward = forwardByLetter[letter] ?? -1;
-        if (forward < 0) return -1;
-      }
-    }
-    if (bytes[this.#at] !== NEWLINE) return -1;
-
-    if (forward < 0) forward = Forward.FORWARD_DR;
-    // Packets that are passed on unchanged reach the service's own port.
-    if (forward === Forward.FORWARD_DR || forward === Forward.FORWARD_TUNNEL) port = virtualPort;
-    this.#encode(protocol, virtual, virtualPort, server, port);
-    this.#field(4, forward);
-    this.#field(5, weight < 0 ? 1 : weight);
-    this.#field(6, upper);
-    this.#field(7, lower);
+    // The operation's field and the key's field; their lengths are filled in later.
+    this.#length = 4;
+    this.#field(1, protocol);
+    this.#addressField(address);
+    this.#field(3, port);
+    this.#operation[2] = 10;
+    this.#operation[3] = this.#length - 4;
+    const read =
+      command === ADD_SERVER
+        ? this.#server(port)
+        : command === ADD_SERVICE && port > 0
+          ? this.#service()
+          : false;
+    if (!read || bytes[this.#at] !== NEWLINE) return -1;
     this.#operation[1] = this.#length - 2;
     batch.addEncoded(this.#operation, this.#length);
     return this.#at + 1;
   }
 
-  /** Whether a dash and this letter come next; passes them. */
-  #switch(letter: number): boolean {
-    const found = this.#bytes[this.#at] === DASH && this.#bytes[this.#at + 1] === letter;
-    this.#at += 2;
-    return found;
+  /** ` -s SCHEDULER` */
+  #service(): boolean {
+    if (!this.#switch(SCHEDULER) || this.#bytes[this.#at++] !== BLANK) return false;
+    // Operation.service, Service.scheduler.
+    this.#operation[0] = 18;
+    this.#operation[this.#length++] = 18;
+    const length = this.#length++;
+    for (let n = 0; n < NAME_MAX; n++) {
+      const character = this.#bytes[this.#at]!;
+      // Small letters a to z.
+      if (!(character >= 97 && character <= 122)) {
+        this.#operation[length] = n;
+        return n > 0;
+      }
+      this.#operation[this.#length++] = character;
+      this.#at++;
+    }
+    return false;
   }
 
-  #protocol(): number {
-    const letter = this.#bytes[this.#at + 1];
-    const dash = this.#bytes[this.#at] === DASH;
-    this.#at += 2;
-    if (!dash) return -1;
-    return letter === T ? Protocol.PROTOCOL_TCP : letter === U ? Protocol.PROTOCOL_UDP : -1;
+  /** ` -r SERVER` and its switches. @param servicePort port of the service */
+  #server(servicePort: number): boolean {
+    if (!this.#switch(REAL_SERVER) || this.#bytes[this.#at++] !== BLANK) return false;
+    const address = this.#address();
+    const port = address < 0 ? -1 : this.#port();
+    if (port < 0) return false;
+    let forward = -1;
+    let weight = -1;
+    let upper = -1;
+    let lower = -1;
+    while (this.#bytes[this.#at] === BLANK) {
+      if (this.#bytes[this.#at + 1] !== DASH) return false;
+      const letter = this.#bytes[this.#at + 2]!;
+      this.#at += 3;
+      if (letter === WEIGHT || letter === UPPER || letter === LOWER) {
+        const value = this.#argument(letter === WEIGHT ? WEIGHT_MAX : THRESHOLD_MAX);
+        if (value < 0) return false;
+        if (letter === WEIGHT && weight < 0) weight = value;
+        else if (letter === UPPER && upper < 0) upper = value;
+        else if (letter === LOWER && lower < 0) lower = value;
+        else return false;
+      } else {
+        if (forward >= 0) return false;
+        forward = forwardByLetter[letter] ?? -1;
+        if (forward < 0) return false;
+      }
+    }
+    if (forward < 0) forward = Forward.FORWARD_DR;
+    // Operation.server, then the fields of Server.
+    this.#operation[0] = 26;
+    this.#addressField(address);
+    // Packets that are passed on unchanged reach the service's own port.
+    const unchanged = forward === Forward.FORWARD_DR || forward === Forward.FORWARD_TUNNEL;
+    this.#field(3, unchanged ? servicePort : port);
+    this.#field(4, forward);
+    this.#field(5, weight < 0 ? 1 : weight);
+    this.#field(6, upper);
+    this.#field(7, lower);
+    return true;
+  }
+
+  /** Passes a blank, a dash and this letter; false when something else is there. */
+  #switch(letter: number): boolean {
+    const at = this.#at;
+    this.#at += 3;
+    return this.#bytes[at] === BLANK && this.#bytes[at + 1] === DASH && this.#bytes[at + 2] === letter;
   }
 
   /** An IPv4 address as inet_pton reads it, as a number, or -1. */
@@ -145,24 +194,17 @@ export class ServerLineReader {
     return this.#at > from ? value : -1;
   }
 
-  /** Operation.server (its length is filled in later), Server.service, address and port. */
-  #encode(protocol: number, virtual: number, virtualPort: number, server: number, port: number): void {
-    this.#operation[0] = 26;
-    this.#operation[2] = 10;
-    this.#length = 4;
-    this.#field(1, protocol);
-    this.#addressField(virtual);
-    this.#field(3, virtualPort);
-    this.#operation[3] = this.#length - 4;
-    this.#addressField(server);
-    this.#field(3, port);
-  }
-
   /** Field 2 of ServiceKey and of Server. */
   #addressField(address: number): void {
-    this.#operation[this.#length++] = 18;
-    this.#operation[this.#length++] = 4;
-    for (let shift = 24; shift >= 0; shift -= 8) this.#operation[this.#length++] = address / 2 ** shift;
+    const operation = this.#operation;
+    const at = this.#length;
+    operation[at] = 18;
+    operation[at + 1] = 4;
+    operation[at + 2] = address >>> 24;
+    operation[at + 3] = address >>> 16;
+    operation[at + 4] = address >>> 8;
+    operation[at + 5] = address;
+    this.#length = at + 6;
   }
 
   /** A field with a number; what is 0 (or was not given) does not travel. */
@@ -176,7 +218,7 @@ export class ServerLineReader {
 }
 
 /**
- * Reads the Row that begins where the reader stands and has so many bytes.
+ * Reads the Row of a real server that begins where the reader stands and has so many bytes.
  * @param bytes what the reader reads
  * @returns undefined when the row is no server or is for the general way; the reader then stands anywhere
  */
@@ -186,8 +228,7 @@ export function readServerRow(
   length: number,
 ): SavedServer | undefined {
   const end = reader.pos + length;
-  // Field 3 of Row: a ServerRow, and then nothing more.
-  if (reader.uint32() !== 26 || reader.uint32() !== end - reader.pos) return undefined;
+  if (!isRowOf(SERVER_ROW, reader, end)) return undefined;
   let saved: SavedServer | undefined;
   while (reader.pos < end) {
     const tag = reader.uint32();
@@ -199,6 +240,28 @@ export function readServerRow(
   }
   return reader.pos === end ? saved : undefined;
 }
+
+/** Reads the Row of a service without what the service does at the moment; otherwise like `readServerRow`. */
+export function readServiceRow(reader: BinaryReader, length: number): Service | undefined {
+  const end = reader.pos + length;
+  if (!isRowOf(SERVICE_ROW, reader, end)) return undefined;
+  let service: Service | undefined;
+  while (reader.pos < end) {
+    const tag = reader.uint32();
+    if (tag === 10) service = Service.decode(reader, reader.uint32());
+    else pass(reader, tag);
+  }
+  return reader.pos === end ? service : undefined;
+}
+
+/** Whether a Row that ends there has only this field. */
+function isRowOf(field: number, reader: BinaryReader, end: number): boolean {
+  return reader.uint32() === field && reader.uint32() === end - reader.pos;
+}
+
+/** Fields 2 and 3 of Row, as they stand on the wire. */
+const SERVICE_ROW = 18;
+const SERVER_ROW = 26;
 
 /** Passes the value of a field. (`reader.skip` returns what it passed, which costs more than reading it.) */
 function pass(reader: BinaryReader, tag: number): void {
