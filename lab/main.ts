@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import type { Server } from 'node:net';
 import { runCluster } from './cluster-live.js';
+import { Interruption } from './interruption.js';
 import { keepalivedConf, sampleFile } from './keepalived.js';
 import { Lab } from './lab.js';
 import { whyNoLab } from './needs.js';
@@ -10,7 +11,8 @@ import { runPair } from './pair-live.js';
 import { families } from './plan.js';
 import { HTTP_PORT, UDP_PORT } from './ports.js';
 import { type LabRecord, listLabs, removeStaleLabs } from './registry.js';
-import { hints, statusText } from './show.js';
+import { Screen } from './screen.js';
+import { hintLines, statusLines } from './show.js';
 import { balanceOf, type Snapshot, Statistics } from './statistics.js';
 import { failures, type Target, Traffic } from './traffic-plan.js';
 
@@ -43,6 +45,9 @@ interface Options {
 }
 
 class UsageError extends Error {}
+
+/** Columns of text that goes to a pipe or a file, where nothing has to fit. */
+const WIDE = 200;
 
 function parse(argv: readonly string[]): Options {
   const options: Options = {
@@ -85,18 +90,7 @@ async function start(options: Options): Promise<number> {
   const stale = await removeStaleLabs();
   if (stale.length > 0) console.log(`lab: removed what was left of ${stale.length} lab(s) of dead processes`);
 
-  let wake = () => {};
-  let interrupted = false;
-  const interruption = new Promise<void>((resolve) => {
-    wake = resolve;
-  });
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-    process.on(signal, () => {
-      if (!interrupted) process.stderr.write('\nlab: ending, everything it made is removed\n');
-      interrupted = true;
-      wake();
-    });
-
+  const interruption = new Interruption();
   const servers = options.servers;
   console.log(
     `lab: building a client, a router, a director (${options.workers} worker(s)) and ${servers} real servers`,
@@ -108,10 +102,11 @@ async function start(options: Options): Promise<number> {
     const ready = configure(lab, options);
     // After an interruption nobody waits for it any more, and it fails as its director goes away.
     ready.catch(() => {});
-    await Promise.race([interruption, ready]);
-    if (interrupted) return 130;
-    return await drive(lab, options, interruption, () => interrupted);
+    await Promise.race([interruption.come, ready]);
+    if (interruption.happened) return 130;
+    return await drive(lab, options, interruption);
   } finally {
+    interruption.sayEnding();
     ears?.close();
     await lab.close();
   }
@@ -138,12 +133,7 @@ async function configure(lab: Lab, options: Options): Promise<void> {
 }
 
 /** Sends requests and shows what becomes of them. */
-async function drive(
-  lab: Lab,
-  { once, rate }: Options,
-  interruption: Promise<void>,
-  interrupted: () => boolean,
-): Promise<number> {
+async function drive(lab: Lab, { once, rate }: Options, interruption: Interruption): Promise<number> {
   const targets = families.flatMap((family): Target[] => [
     { kind: 'http', url: `http://${lab.virtual(family, HTTP_PORT)}/` },
     { kind: 'udp', address: lab.plan.virtual[family], port: UDP_PORT },
@@ -159,43 +149,58 @@ async function drive(
   try {
     if (once) {
       console.log(`lab: ten seconds of HTTP and UDP requests, IPv4 and IPv6, through ${lab.plan.virtual.v4}`);
-      await Promise.race([traffic.finish(), interruption]);
-      if (interrupted()) return 130;
+      await Promise.race([traffic.finish(), interruption.come]);
+      if (interruption.happened) return 130;
       // Workers are read one after the other, while ARP and ND go on: look again when the sums are a packet apart.
       let snapshot = await read();
       for (let round = 0; round < 10 && (!snapshot || balanceOf(snapshot.counters)); round++) {
         await new Promise((resolve) => setTimeout(resolve, 200));
         snapshot = await read();
       }
-      console.log(`\n${statusText(lab, traffic, snapshot)}\n`);
+      console.log(`\n${statusLines(lab, traffic, snapshot, WIDE).join('\n')}\n`);
       return verdict(lab, traffic, targets, snapshot);
     }
-    const live = process.stdout.isTTY === true;
-    if (!live) console.log(hints(lab));
-    while (!interrupted()) {
-      const snapshot = await read();
-      const text = statusText(lab, traffic, snapshot);
-      // On a terminal the table is drawn over the last one.
-      if (live) process.stdout.write(`\x1b[H\x1b[2J${text}\n\n${hints(lab)}\nCtrl-C ends the lab.\n`);
-      else console.log(`${text}\n`);
-      if (lab.director.ended) {
-        console.error(`lab: dpvsd ${lab.director.ended}\n${lab.director.said()}`);
-        return 1;
-      }
-      if (lab.keepalived?.ended) {
-        console.error(`lab: keepalived ${lab.keepalived.ended}\n${lab.keepalived.said()}`);
-        return 1;
-      }
-      await Promise.race([
-        interruption,
-        new Promise((resolve) => setTimeout(resolve, live ? 1000 : 5000).unref()),
-      ]);
-    }
-    return 0;
+    return await watch(lab, traffic, read, interruption);
   } finally {
     statistics.close();
     await traffic.stop().catch(() => {});
   }
+}
+
+/** Shows the table until the lab is told to end, or one of its programs has ended. @returns the exit code */
+async function watch(
+  lab: Lab,
+  traffic: Traffic,
+  read: () => Promise<Snapshot | undefined>,
+  interruption: Interruption,
+): Promise<number> {
+  const screen = process.stdout.isTTY ? new Screen(process.stdout) : undefined;
+  if (!screen) console.log(`${hintLines(lab, WIDE).join('\n')}\n`);
+  let snapshot: Snapshot | undefined;
+  const ended = () => {
+    if (lab.director.ended) return `dpvsd ${lab.director.ended}\n${lab.director.said()}`;
+    if (lab.keepalived?.ended) return `keepalived ${lab.keepalived.ended}\n${lab.keepalived.said()}`;
+    return undefined;
+  };
+  try {
+    while (!interruption.happened && !ended()) {
+      snapshot = await read();
+      const status = (columns: number) => statusLines(lab, traffic, snapshot, columns);
+      if (screen) {
+        const body = (columns: number) => [...status(columns), '', ...hintLines(lab, columns), ''];
+        screen.draw(body, 'Ctrl-C ends the lab.');
+      } else console.log(`${status(WIDE).join('\n')}\n`);
+      await interruption.pause(screen ? 1000 : 5000);
+    }
+  } finally {
+    screen?.close();
+    // The terminal shows again what it showed before: the last table belongs there too.
+    if (screen) console.log(statusLines(lab, traffic, snapshot, process.stdout.columns).join('\n'));
+  }
+  const reason = ended();
+  if (interruption.happened || !reason) return 0;
+  console.error(`lab: ${reason}`);
+  return 1;
 }
 
 /** Says whether everything went well. @returns the exit code */

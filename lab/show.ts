@@ -1,4 +1,5 @@
 import type { Lab } from './lab.js';
+import { wrapped } from './screen.js';
 import type { Counter, Snapshot } from './statistics.js';
 import { table } from './table.js';
 import { failures, type Traffic } from './traffic-plan.js';
@@ -20,19 +21,14 @@ export function addressHex(address: string): string {
 }
 
 /** The live table: what clients got from each server, what dpvsd counted for it, and what was dropped why. */
-export function statusText(lab: Lab, traffic: Traffic, snapshot: Snapshot | undefined): string {
+export function statusLines(
+  lab: Lab,
+  traffic: Traffic,
+  snapshot: Snapshot | undefined,
+  columns: number,
+): string[] {
   const rows: (string | number)[][] = [
-    [
-      'server',
-      'health',
-      'requests',
-      'http served',
-      'errors',
-      'connections',
-      'active',
-      'packets in',
-      'packets out',
-    ],
+    ['server', 'health', 'requests', 'served', 'errors', 'conns', 'active', 'pkts in', 'pkts out'],
   ];
   for (const server of lab.servers) {
     const addresses = [addressHex(server.address.v4), addressHex(server.address.v6)];
@@ -52,12 +48,12 @@ export function statusText(lab: Lab, traffic: Traffic, snapshot: Snapshot | unde
       sum((count) => count.outPackets),
     ]);
   }
-  const lines = [table(rows), ''];
+  const lines = [...table(rows).split('\n'), ''];
   lines.push(`requests: ${traffic.total.requests}, failed: ${failures(traffic.total)}`);
   for (const [error, count] of traffic.total.errors) lines.push(`  ${count} x ${error}`);
-  if (snapshot) lines.push(countersText(snapshot.counters));
+  if (snapshot) lines.push(...counterLines(snapshot.counters, columns));
   else lines.push('dpvsd does not answer');
-  return lines.join('\n');
+  return lines;
 }
 
 /**
@@ -71,36 +67,44 @@ export function healthText(within: number, services: number): string {
 }
 
 /** Packets by what became of them, drops by reason. */
-function countersText(counters: readonly Counter[]): string {
+function counterLines(counters: readonly Counter[], columns: number): string[] {
   const totals = counters.filter(({ name }) => !name.startsWith('drop.') && !name.includes('.'));
   const drops = counters.filter(({ name, value }) => name.startsWith('drop.') && value > 0);
-  const lines = [`packets:  ${totals.map(({ name, value }) => `${name} ${value}`).join('  ')}`];
+  const indent = ' '.repeat(10);
+  const words = totals.map(({ name, value }) => `${name} ${value}`);
+  const lines = wrapped(words, '  ', columns - indent.length, '').map(
+    (line, n) => (n === 0 ? 'packets:  ' : indent) + line,
+  );
   if (drops.length === 0) lines.push('dropped:  none');
   for (const { name, value, help } of drops) lines.push(`dropped:  ${value} ${name.slice(5)} (${help})`);
-  return lines.join('\n');
+  return lines;
 }
 
-/** What to try in a second terminal while the lab runs. */
-export function hints(lab: Lab): string {
+/** What to try in a second terminal while the lab runs. A command that does not fit into a line is left out, so is its comment. */
+export function hintLines(lab: Lab, columns: number): string[] {
   const { plan } = lab;
   const vip = plan.virtual;
-  return `Try in a second terminal (hosts: ${Object.keys(lab.record.namespaces).join(' ')}):
-  npm run lab -- exec client curl -s http://${vip.v4}/
-  npm run lab -- exec client curl -s 'http://[${vip.v6}]/'
-${
-  lab.keepalived
-    ? `  npm run lab -- stop rs2                                                              (its programs end: the health checks take it out)
-  npm run lab -- start rs2
-  npm run lab -- reload                                                                (after a change in ${lab.keepalived.file})
-`
-    : ''
-}  npm run lab -- exec client ping -c 3 ${vip.v4}
-  npm run lab -- exec client traceroute -n ${vip.v4}
-  npm run lab -- exec director bin/ipvsadm -ln --stats
-  npm run lab -- exec director bin/ipvsadm -lnc
-  npm run lab -- exec director bin/dpip -s link show
-  npm run lab -- exec director bin/dpip neigh show
-  npm run lab -- exec director bin/ipvsadm -e -t ${vip.v4}:80 -r ${plan.servers[0]?.v4}:80 -b -w 0    (drains rs1)
-  npm run lab -- exec rs2 ip link set eth0 down                                        (a cable pulled)
-`;
+  const server = plan.servers[0]?.v4;
+  const checks = lab.keepalived !== undefined;
+  const commands: [string, string?][] = [
+    [`exec client curl -s http://${vip.v4}/`],
+    [`exec client curl -s 'http://[${vip.v6}]/'`],
+    [`exec client traceroute -n ${vip.v4}`],
+    ['exec director bin/ipvsadm -ln --stats'],
+    ['exec director bin/dpip -s link show'],
+    ...(checks ? [['stop rs2', 'the checks take it out'] as [string, string]] : []),
+    ...(checks ? [['start rs2', 'and it comes back'] as [string, string]] : []),
+    [`exec director bin/ipvsadm -e -t ${vip.v4}:80 -r ${server}:80 -w 0`, 'drains rs1'],
+    ['exec rs2 ip link set eth0 down', 'a cable pulled'],
+    ['exec director bin/ipvsadm -lnc'],
+    ...(checks ? [['reload', `after a change in ${lab.keepalived?.file}`] as [string, string]] : []),
+  ];
+  const lines = [`Try in a second terminal (hosts: ${Object.keys(lab.record.namespaces).join(' ')}):`];
+  for (const [command, comment] of commands) {
+    const line = `  npm run lab -- ${command}`;
+    const whole = comment ? `${line.padEnd(48)}  ${comment}` : line;
+    if (whole.length <= columns) lines.push(whole);
+    else if (line.length <= columns) lines.push(line);
+  }
+  return lines;
 }

@@ -49,6 +49,9 @@ function become(program: string, args: string[]): Promise<number> {
       console.error(`setup: ${program} did not start: ${error.message}`);
       resolve(1);
     });
-    child.on('exit', (code, signal) => resolve(code ?? (signal === 'SIGINT' ? 130 : 1)));
+    child.on('exit', (code, signal) => {
+      if (signal && signal !== 'SIGINT') console.error(`setup: ${program} was ended by ${signal}`);
+      resolve(code ?? (signal === 'SIGINT' ? 130 : 1));
+    });
   });
 }
