@@ -24,6 +24,23 @@ function run(command, args) {
   if (done.status !== 0) stop(`${command} ${args.join(' ')} failed (exit ${done.status})`);
 }
 
+/** Debian packages that are missing, all at once: without npm packages setup/machine.ts, which does so by command, is not compiled. */
+function sayMissingPackages() {
+  /** @type {Record<string, string[]>} */
+  const sets = JSON.parse(readFileSync(join('setup', 'packages.json'), 'utf8'));
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query's own format language
+  const asked = spawnSync('dpkg-query', ['-W', '-f', '${Package} ${db:Status-Status}\n'], {
+    encoding: 'utf8',
+  });
+  const have = new Set((asked.stdout ?? '').split('\n').map((line) => line.replace(/ installed$/, '')));
+  for (const [purpose, names] of Object.entries(sets)) {
+    const missing = names.filter((name) => !name.split('|').some((one) => have.has(one)));
+    if (missing.length === 0) continue;
+    const shown = missing.map((name) => name.split('|')[0]).join(' ');
+    console.error(`setup: missing Debian packages (${purpose}): ${shown}`);
+  }
+}
+
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
 if (major < 20 || (major === 20 && minor < 10))
   stop(`Node 20.10 or newer is needed, this is ${process.version}`);
@@ -33,9 +50,8 @@ const stamp = join(root, 'node_modules', '.dpvs-ha-lock');
 const lock = createHash('sha256').update(readFileSync('package-lock.json')).digest('hex');
 if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== lock) {
   if (process.env.DPVS_HA_NO_INSTALL) {
-    stop(
-      'the npm packages of package-lock.json are missing and DPVS_HA_NO_INSTALL forbids installing: run `npm ci`',
-    );
+    sayMissingPackages();
+    stop('missing npm packages (DPVS_HA_NO_INSTALL forbids installing them): run `npm ci --ignore-scripts`');
   }
   console.error('setup: installing the npm packages of package-lock.json (npm ci)');
   run('npm', ['ci', '--no-audit', '--no-fund', '--ignore-scripts', '--loglevel=error']);

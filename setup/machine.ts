@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 
 // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query's own format language
 const PACKAGE_FORMAT = '${Package} ${db:Status-Status}\n';
@@ -7,32 +7,9 @@ const PACKAGE_FORMAT = '${Package} ${db:Status-Status}\n';
 export type PackageSet = 'build' | 'lab' | 'test';
 
 /** Debian packages by purpose. Names with a `|` are alternatives: the first that the distribution has is taken. */
-const packages: Record<PackageSet, string[]> = {
-  build: [
-    'gcc',
-    'libc6-dev',
-    'make',
-    'pkg-config',
-    'libdpdk-dev',
-    'libprotobuf-c-dev',
-    'protobuf-c-compiler',
-    'protobuf-compiler',
-  ],
-  lab: ['iproute2', 'ethtool', 'curl', 'nginx-light|nginx', 'iputils-ping', 'traceroute'],
-  test: [
-    'clang',
-    'clang-format',
-    'libclang-rt-14-dev|libclang-rt-19-dev|libclang-rt-dev',
-    'tcpdump',
-    'tshark',
-    'iperf3',
-    'openssl',
-    'iptables',
-    'keepalived',
-    'frr',
-    'bird2',
-  ],
-};
+const packages = JSON.parse(
+  readFileSync(new URL('../../setup/packages.json', import.meta.url), 'utf8'),
+) as Record<PackageSet, string[]>;
 
 /** Packages whose start scripts would otherwise bring up services on the user's machine. */
 const policyFile = '/usr/sbin/policy-rc.d';
