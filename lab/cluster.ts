@@ -631,6 +631,7 @@ global_defs {
     log_file        ${logFile}
     <init> kni      on
     <init> idle_policy adaptive
+    <init> hugepages off
 }
 netif_defs {
     <init> pktpool_size  8191${device('dpdk0', 'front', 0)}${device('dpdk1', 'back', 1)}

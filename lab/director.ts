@@ -237,6 +237,7 @@ global_defs {
     log_file        ${logFile}
     <init> kni      ${twins ? 'on' : 'off'}
     <init> idle_policy adaptive
+    <init> hugepages off
 }
 
 netif_defs {

@@ -37,7 +37,7 @@ function generateContract(root: string): boolean {
 
 /**
  * Builds what is out of date: the contract's generated code, TypeScript into dist/, the native process into build/native/.
- * @param missing Debian packages known to be missing; said as the likely reason when a step fails
+ * @param missing Debian packages known to be missing, which is the likely reason when a step fails
  * @returns whether everything is built
  */
 export function build(root: string, missing: string[]): boolean {
@@ -49,6 +49,6 @@ export function build(root: string, missing: string[]): boolean {
       '.',
     ]) &&
     step(root, 'compiling C', 'make', ['-s', '-j2', '-C', 'dpvsd/native']);
-  if (!done && missing.length > 0) console.error(`setup: these packages are missing: ${missing.join(' ')}`);
+  if (!done && missing.length > 0) console.error('setup: not built, since the packages above are missing');
   return done;
 }

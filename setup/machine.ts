@@ -58,9 +58,13 @@ export function ensurePackages(sets: PackageSet[]): string[] {
     );
     return missing;
   }
-  console.error(`setup: about to install with apt-get: ${shown}`);
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   const apt = (...args: string[]) => spawnSync('apt-get', args, { env, encoding: 'utf8' });
+  if (apt('--version').error) {
+    console.error(`setup: missing Debian packages, and there is no apt-get to install them: ${shown}`);
+    return missing;
+  }
+  console.error(`setup: about to install with apt-get: ${shown}`);
   apt('update', '-qq');
   const names = missing.map((alternatives) => {
     const all = alternatives.split('|');

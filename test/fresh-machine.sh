@@ -31,8 +31,8 @@ fi
 [ -e "$root/src" ] || git clone -q "file://$project" "$root/src"
 cp -L /etc/resolv.conf "$root/etc/resolv.conf"
 # A registry behind a proxy with a certificate of its own.
-authorities=${NODE_EXTRA_CA_CERTS:+/root/authorities.pem}
-[ -z "$authorities" ] || cp -L "$NODE_EXTRA_CA_CERTS" "$root$authorities"
+authorities=${NODE_EXTRA_CA_CERTS:+/etc/ssl/authorities.pem}
+[ -z "$authorities" ] || install -m 644 "$NODE_EXTRA_CA_CERTS" "$root$authorities"
 
 npm_config_registry=$(npm config get registry) authorities=$authorities root=$root \
 	unshare --mount --pid --fork --kill-child --propagation private sh -euc '
