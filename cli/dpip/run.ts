@@ -118,7 +118,8 @@ export async function dpip(args: readonly string[], around: Surroundings): Promi
   const command = verb === undefined ? undefined : commandWords[verb];
   if (asked('help') || command === 'help') return await print(objectUsage);
   if (command === undefined) {
-    complain(verb === undefined ? objectUsage : `dpip: invalid command '${verb}'\n${objectUsage}`);
+    const what = verb === undefined ? `${name} needs a command` : `invalid command '${verb}'`;
+    complain(`dpip: ${what}\n${objectUsage}`);
     return 1;
   }
 

@@ -79,6 +79,12 @@ class Given {
   value(long: string): string | undefined {
     return this.#options.get(long)?.value;
   }
+  typed(long: string): string | undefined {
+    return this.#options.get(long)?.typed;
+  }
+  drop(long: string): void {
+    this.#options.delete(long);
+  }
   /** The options of these that are there. */
   among(names: readonly string[]): GivenOption[] {
     const found: GivenOption[] = [];
@@ -129,9 +135,17 @@ export function parseCommandLine(args: readonly string[]): Invocation {
       json,
     };
   }
+  if (spec.long.endsWith('-service')) readSchedulerFlags(given, words.rest);
   if (spec.long !== 'set' && words.rest.length > 0)
     throw new UsageError(`unexpected argument '${words.rest[0]}'`);
   return { command: interpret(spec, given, words), json };
+}
+
+/** In stock ipvsadm `-b FLAGS` of a service is `--sched-flags FLAGS`, and `-S` writes it so; DPVS's -b belongs to real servers. */
+function readSchedulerFlags(given: Given, rest: string[]): void {
+  if (given.typed('fullnat') !== '-b' || given.has('sched-flags') || rest.length === 0) return;
+  given.drop('fullnat');
+  given.add({ long: 'sched-flags', typed: '-b', value: rest.shift() });
 }
 
 function interpret(spec: CommandSpec, given: Given, words: Words): Command {

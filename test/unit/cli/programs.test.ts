@@ -59,6 +59,13 @@ describe('programs in bin', () => {
     assert.equal((await run('dpip', [], one.path)).code, 0);
   });
 
+  it('save and restore under the names that scripts call', async () => {
+    const rules = '-A -t 10.0.0.1:80 -s rr\n-a -t 10.0.0.1:80 -r 10.1.0.1:80 -b -w 1\n';
+    assert.equal((await run('ipvsadm-restore', [], one.path, rules)).code, 0);
+    assert.deepEqual(await run('ipvsadm-save', ['-n'], one.path), { code: 0, stdout: rules, stderr: '' });
+    assert.equal((await run('ipvsadm-save', ['-t', '10.0.0.1:80'], one.path)).code, 2);
+  });
+
   it('pass what one saves to another that restores it', async () => {
     const lines = '-A -t 10.0.0.1:80 -s rr\n-P -t 10.0.0.1:80 -z 10.8.0.1 -F dpdk1\n';
     assert.deepEqual(await run('ipvsadm', ['-R'], one.path, lines), { code: 0, stdout: '', stderr: '' });

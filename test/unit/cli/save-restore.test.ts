@@ -124,6 +124,26 @@ describe('ipvsadm -S and -R', () => {
     );
   });
 
+  it('read what ipvsadm -S -n of an LVS machine writes', async () => {
+    const lines = [
+      '-A -t 192.0.2.1:80 -s wlc -p 360 -M 255.255.255.0',
+      '-a -t 192.0.2.1:80 -r 10.0.0.1:8080 -m -w 1',
+      '-a -t 192.0.2.1:80 -r 10.0.0.2:80 -g -w 0 -x 100 -y 10',
+      '-A -u 192.0.2.1:53 -s rr -o',
+      '-A -t [2001:db8::1]:443 -s sh -p 300 -M 64 -b sh-fallback,sh-port',
+      '-a -t [2001:db8::1]:443 -r [2001:db8::2]:443 -i -w 2',
+      '-A -f 7 -6 -s mh -b mh-port',
+    ];
+    const { code, stderr } = await runIpvsadm(to.path, '-R', lines.join('\n'));
+    assert.equal(code, 0, stderr);
+    const { stdout } = await runIpvsadm(to.path, '-S -n');
+    assert.deepEqual(
+      stdout.trimEnd().split('\n').sort(),
+      lines.map((line) => line.replace(/^(-A .*?)( -[poM].*)? -b (\S+)$/, '$1 --sched-flags $3$2')).sort(),
+    );
+    assert.match((await runIpvsadm(to.path, '-A -t 192.0.2.9:80 -b')).stderr, /^-b does not go with/);
+  });
+
   it('read words as a shell would', () => {
     assert.deepEqual(splitWords('  -A   -t 10.0.0.1:80\t-s rr # comment'), [
       '-A',
