@@ -43,6 +43,6 @@ export async function whyNoLab(further: readonly string[] = []): Promise<string 
     'try1',
   ]);
   await attempt(['ip', 'netns', 'delete', name]);
-  if (veth.code !== 0) return `this kernel has no veth devices (${veth.stderr.trim()})`;
+  if (veth.code !== 0) return `no veth device can be made in a network namespace (${veth.stderr.trim()})`;
   return undefined;
 }
