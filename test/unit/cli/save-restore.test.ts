@@ -52,6 +52,24 @@ describe('ipvsadm -S and -R', () => {
     }
   });
 
+  it('write real servers in the order of -Ln, which reads them another way', async () => {
+    for (let seed = 1; seed <= 50; seed++) {
+      from.tables = new FakeTables();
+      from.tables.apply({ operations: randomOperations(new Random(seed)), dryRun: false });
+      const listed = JSON.parse((await runIpvsadm(from.path, '-Ln --json')).stdout) as {
+        servers: { address: string; port: number }[];
+      }[];
+      const { stdout } = await runIpvsadm(from.path, '-S -n');
+      assert.deepEqual(
+        [...stdout.matchAll(/ -r (\S+) /g)].map(([, endpoint]) => endpoint),
+        listed.flatMap(({ servers }) =>
+          servers.map(({ address, port }) => `${address.includes(':') ? `[${address}]` : address}:${port}`),
+        ),
+        `seed ${seed}`,
+      );
+    }
+  });
+
   it('load 110,000 lines in a dozen batches', async () => {
     const lines: string[] = [];
     for (let s = 0; s < 10_000; s++) {
