@@ -96,6 +96,10 @@ static void send_frame(struct worker *worker, uint16_t port, struct rte_mbuf *m,
 		rte_pktmbuf_free(m);
 		return;
 	}
+	/* Put together of fragments, and short enough for one frame: ports are not asked for more segments.
+	 */
+	if (unlikely(m->nb_segs > 1))
+		(void)rte_pktmbuf_linearize(m);
 	m->hash.usr = counted;
 	worker->view->counters.forwarded += counted;
 	buffer->packets[buffer->count++] = m;
@@ -162,10 +166,6 @@ static inline void forward(struct worker *worker, struct packet *p)
 		send_pieces(worker, p->port, m, (enum family)p->family, p->mtu, p->adjacency->ether);
 		return;
 	}
-	/* Put together of fragments, and short enough for one frame: ports are not asked for more segments.
-	 */
-	if (unlikely(m->nb_segs > 1))
-		(void)rte_pktmbuf_linearize(m);
 	put_ether(m, p->adjacency->ether);
 	send_frame(worker, p->port, m, COUNTED);
 }

@@ -55,10 +55,10 @@ struct packet {
 	uint8_t verdict; /* enum verdict */
 	uint8_t reason; /* enum drop_reason, of VERDICT_DROP */
 	uint8_t owner; /* worker, of VERDICT_HANDOVER */
+	uint8_t origin; /* worker that has seen it first */
 	uint16_t flags; /* enum packet_flag */
 	uint16_t mtu; /* of PACKET_OVERSIZE: longest piece that the path takes */
 	uint64_t tried; /* workers that have seen it already, a bit each; 0: it has just come in */
-	uint8_t origin; /* the first of them */
 	uint32_t hash; /* of key */
 	uint32_t found; /* connection << 1 | direction, CONN_NONE: no such connection */
 	const struct adjacency *adjacency; /* of VERDICT_FORWARD */

@@ -39,8 +39,14 @@ void pipeline_run(const struct director *director, struct worker_view *view, str
 		if (unlikely(p->verdict != VERDICT_NONE))
 			continue;
 		packet_parse(p);
-		if (unlikely(p->flags & PACKET_FRAGMENT) && p->verdict == VERDICT_NONE)
-			p->verdict = VERDICT_REASSEMBLE;
+		if (unlikely(p->flags & PACKET_FRAGMENT) && p->verdict == VERDICT_NONE) {
+			/* Pieces of pieces are nobody's honest packet, and would go through once more each.
+			 */
+			if (p->flags & PACKET_REASSEMBLED)
+				packet_drop(p, DROP_FRAGMENT);
+			else
+				p->verdict = VERDICT_REASSEMBLE;
+		}
 		if (likely(p->key.family != 0))
 			p->hash = flow_hash(&p->key);
 	}

@@ -448,6 +448,25 @@ static void a_long_ping_is_answered(void)
 	tear_down();
 }
 
+/* What was put together must not be a piece itself. */
+static void pieces_of_pieces_are_dropped(void)
+{
+	for (unsigned int again = 0; again < 2; again++) {
+		struct sample s;
+
+		set_up(1, FORWARD_FULLNAT, IPPROTO_UDP, 0, 0);
+		from_client(&s, "10.1.0.1", 7000, 0);
+		ip_of(&s)->fragment_offset = rte_cpu_to_be_16(0x2000);
+		ip_of(&s)->hdr_checksum = 0;
+		ip_of(&s)->hdr_checksum = checksum_header(ip_of(&s), 20);
+		s.p.flags = again ? PACKET_REASSEMBLED : 0;
+		pass_with(&s, 0, s.p.flags);
+		CHECK_EQ(s.p.verdict, again ? VERDICT_DROP : VERDICT_REASSEMBLE);
+		CHECK_EQ(views[0].counters.drops[DROP_FRAGMENT], again);
+		tear_down();
+	}
+}
+
 int main(void)
 {
 	RUN(servers_of_any_port_share_local_ports);
@@ -462,5 +481,6 @@ int main(void)
 	RUN(a_full_server_waits_for_its_lower_threshold);
 	RUN(pieces_fit_the_route);
 	RUN(a_long_ping_is_answered);
+	RUN(pieces_of_pieces_are_dropped);
 	return check_end();
 }
