@@ -17,6 +17,7 @@ enum {
 	ND_LAST = 137, /* ... redirect */
 	ND_HOPS = 255, /* fewer: it has passed a router, and is not believed (RFC 4861 11.2) */
 	MLD_QUERY = 130,
+	MLD_HOPS = 1,
 	ICMP6_FIRST = MLD_QUERY, /* MLD and ND, not echo */
 	ICMP6_LAST = 143,
 };
@@ -131,7 +132,7 @@ static bool is_neighbour(const struct view *view)
 	return view->type == RTE_ETHER_TYPE_ARP ||
 	       (view->family == FAMILY_IPV6 && view->protocol == IPPROTO_ICMPV6 && view->l4_length >= 1 &&
 		((view->l4[0] >= ND_FIRST && view->l4[0] <= ND_LAST && view->hops == ND_HOPS) ||
-		 view->l4[0] == MLD_QUERY));
+		 (view->l4[0] == MLD_QUERY && view->hops == MLD_HOPS)));
 }
 
 bool twin_is_neighbour_frame(const uint8_t *frame, unsigned int length)

@@ -132,6 +132,15 @@ static void parse_icmp_error(struct packet *p)
 	}
 }
 
+/* ND that has passed a router (RFC 4861 11.2), or a listener query that could (RFC 3810 6.2), is nobody's
+ * honest packet, and must not fill the master's ring. */
+static bool came_from_link(const struct packet *p, uint8_t type)
+{
+	if (type != ICMP6_LISTENER_QUERY)
+		return p->l3[7] == ND_HOP_LIMIT;
+	return p->l3[7] == 1 && p->key.source.b[0] == 0xfe && (p->key.source.b[1] & 0xc0) == 0x80;
+}
+
 static void parse_transport(struct packet *p)
 {
 	const uint8_t *l4 = p->l3 + p->l4;
@@ -187,12 +196,10 @@ static void parse_transport(struct packet *p)
 		if ((l4[0] >= ICMP6_ROUTER_SOLICITATION && l4[0] <= ICMP6_REDIRECT) ||
 		    l4[0] == ICMP6_LISTENER_QUERY) {
 			p->key.family = 0;
-			/* From beyond the link it is nobody's honest packet (RFC 4861 11.2), and must not
-			 * fill the master's ring. */
-			if (p->l3[7] != ND_HOP_LIMIT)
-				packet_drop(p, DROP_L4_HEADER);
-			else
+			if (came_from_link(p, l4[0]))
 				p->verdict = VERDICT_MASTER;
+			else
+				packet_drop(p, DROP_L4_HEADER);
 		} else if (l4[0] == ICMP6_ECHO || l4[0] == ICMP6_ECHO_REPLY) {
 			memcpy(&p->key.source_port, l4 + 4, 2);
 			p->key.destination_port = p->key.source_port;

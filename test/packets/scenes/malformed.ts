@@ -1,6 +1,17 @@
 /** Packets that are wrong, each in one way, towards a virtual server that would take them if they were right. */
 import type { Scene, Step } from '../scene.js';
-import { echo, filler, packet, patched, patchedHeader, solicitation, tcp, text, udp } from '../wire.js';
+import {
+  echo,
+  filler,
+  listenerQuery,
+  packet,
+  patched,
+  patchedHeader,
+  solicitation,
+  tcp,
+  text,
+  udp,
+} from '../wire.js';
 import { CLIENT_PORT, CLIENT_SIDE, dropped, SERVER_PORT, VIRTUAL_PORT, world } from './world.js';
 
 function step(
@@ -162,6 +173,12 @@ function ipv6(): Scene {
         'solicitation-from-afar',
         'A neighbour solicitation that a router has passed on (RFC 4861 7.1.1).',
         packet({ ...path, ttl: 254 }, solicitation(w.vip)),
+        'l4-header',
+      ),
+      step(
+        'query-from-afar',
+        'A query for multicast listeners that does not come from a link-local address (RFC 3810 6.2).',
+        packet({ ...path, ttl: 1 }, listenerQuery(10_000)),
         'l4-header',
       ),
       {
