@@ -32,15 +32,18 @@ interface Options {
   json: boolean;
 }
 
-function readConf(path: string): Conf | undefined {
+function readConf(path: string, json: boolean): Conf | undefined {
   try {
     return parseConf(readFileSync(path, 'utf8'));
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     const why = code === 'ENOENT' ? 'there is no such file' : `it cannot be read (${code ?? error})`;
-    complain(
-      `${path}: ${why}: name another one with -c, or begin with a sample from conf/ (conf/dpvs.conf.vdev.sample needs no NIC)`,
-    );
+    const instead =
+      'name another one with -c, or begin with a sample from conf/ (conf/dpvs.conf.vdev.sample needs no NIC)';
+    if (json) {
+      const problems: Problem[] = [{ severity: 'error', line: 0, what: path, why, instead }];
+      say(1, `${JSON.stringify({ conf: path, ok: false, problems }, null, 2)}\n`);
+    } else complain(`${path}: ${why}: ${instead}`);
     return undefined;
   }
 }
@@ -179,7 +182,7 @@ async function main(words: string[]): Promise<number> {
         test: given.test ?? false,
         json: given.json ?? false,
       };
-      const conf = readConf(options.conf);
+      const conf = readConf(options.conf, options.json);
       code = conf ? await act(options, conf, readMachine(realFiles), eal) : 1;
     };
 

@@ -81,6 +81,15 @@ Exit code: 0 done, 1 anything else.`;
 export async function dpip(args: readonly string[], around: Surroundings): Promise<number> {
   const output = new Output(around.stdout);
   const complain = (text: string) => around.stderr.write(`${text}\n`);
+  // As far as one can tell of a command line that may not be readable.
+  let json = args.includes('--json') || args.includes('-j');
+  /** A command line that is wrong: what, and how it is written. */
+  const refuse = (text: string, help: string, hint = 'dpip -h shows all of it') => {
+    if (json)
+      complain(JSON.stringify({ error: { code: 'usage', text: text || 'nothing to do is named', hint } }));
+    else complain(text === '' ? help : `dpip: ${text}\n${help}`);
+    return 1;
+  };
   const print = async (text: string): Promise<number> => {
     output.line(text);
     await output.flush();
@@ -93,34 +102,33 @@ export async function dpip(args: readonly string[], around: Surroundings): Promi
   try {
     words = options.parse(args);
     globals = globalsOf(words);
+    json = globals.json;
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    complain(`dpip: ${error.message}\n${usage}`);
-    return 1;
+    return refuse(error.message, usage);
   }
   const asked = (long: string) => words.options.some((option) => option.long === long);
   if (asked('version')) return await print('dpip of dpvs-ha');
   const [name, verb, ...rest] = words.rest;
   if (name === undefined) {
     if (asked('help')) return await print(usage);
-    complain(usage);
-    return 1;
+    return refuse('', usage);
   }
   const object = objects.get(name);
   if (!object) {
     const meant = nearest(name, objects.keys());
-    complain(
-      `dpip: invalid object '${name}'${meant ? `, did you mean '${meant}'?` : ''}, use '-h' for help.`,
-    );
+    const text = `invalid object '${name}'${meant ? `, did you mean '${meant}'?` : ''}`;
+    if (json) return refuse(text, usage);
+    complain(`dpip: ${text}, use '-h' for help.`);
     return 1;
   }
   const objectUsage = `Usage:\n${object.usage}`;
+  const objectHint = `dpip ${name} help shows how it is written`;
   const command = verb === undefined ? undefined : commandWords[verb];
   if (asked('help') || command === 'help') return await print(objectUsage);
   if (command === undefined) {
     const what = verb === undefined ? `${name} needs a command` : `invalid command '${verb}'`;
-    complain(`dpip: ${what}\n${objectUsage}`);
-    return 1;
+    return refuse(what, objectUsage, objectHint);
   }
 
   let client: DpvsdClient | undefined;
@@ -132,10 +140,7 @@ export async function dpip(args: readonly string[], around: Surroundings): Promi
     return 0;
   } catch (error) {
     await output.flush();
-    if (error instanceof UsageError) {
-      complain(`dpip: ${error.message}\n${objectUsage}`);
-      return 1;
-    }
+    if (error instanceof UsageError) return refuse(error.message, objectUsage, objectHint);
     if (!(error instanceof DpvsdError)) throw error;
     const { code, message, hint } = error;
     complain(globals.json ? JSON.stringify({ error: { code, text: message, hint } }) : `dpip: ${message}`);

@@ -36,6 +36,22 @@ describe('dpip', () => {
     await wrong('-s -i 0 link show', /above 0/);
   });
 
+  it('says as JSON what is wrong with a command line, when JSON is asked for', async () => {
+    for (const [line, text] of [
+      ['--json adr show', /^invalid object 'adr', did you mean 'addr'\?$/],
+      ['-j addr shwo', /^invalid command 'shwo'$/],
+      ['--json addr', /./],
+      ['-x --json addr show', /unknown option -x/],
+      ['--json addr add 10.0.0.1/33 dev dpdk0', /no address/],
+    ] as const) {
+      const { code, stderr } = await runDpip(fake.path, line);
+      assert.equal(code, 1);
+      const { error } = JSON.parse(stderr) as { error: { code: string; text: string } };
+      assert.equal(error.code, 'usage');
+      assert.match(error.text, text);
+    }
+  });
+
   it('says plainly what this dataplane does not have', async () => {
     for (const object of ['vlan', 'tunnel', 'qsch', 'cls', 'ipv6', 'iftraf', 'ipset', 'lldp']) {
       await wrong(`${object} show`, new RegExp(`^dpip: ${object}: this dataplane does not have .* yet`));

@@ -100,6 +100,9 @@ describe('bin/dpvsd', function () {
     const { status, stderr } = await dpvsd(['-c', join(folder, 'nothing')]);
     assert.equal(status, 1);
     assert.match(stderr, /nothing: there is no such file: name another one with -c/);
+    const asJson = await dpvsd(['-t', '--json', '-c', join(folder, 'nothing')]);
+    assert.equal(asJson.status, 1);
+    assert.equal((JSON.parse(asJson.stdout) as { ok: boolean }).ok, false);
   });
 
   it('prints version and usage, and refuses what it does not know', async () => {
