@@ -280,6 +280,11 @@ int master_prepare(struct master *master, struct error *error)
 	director->drop_tcp_unknown = s->drop_tcp_unknown;
 	director->icmp_errors_per_second = 1000;
 	director->toa = true;
+	/* The driver asks the kernel for "roll-over": a queue that is full sends its packets to another one.
+	 */
+	for (unsigned int i = 0; i < s->port_count; i++)
+		director->flows_wander |= s->ports[i].rx_queues > 1 &&
+					  strcmp(master->ports[i].info.driver_name, "net_af_packet") == 0;
 	director->services = service_table_new(MAX_SERVICES);
 	director->servers = memory_reserve("servers", sizeof(struct server *) * MAX_SERVERS, SOCKET_ID_ANY);
 	master->net.forwarding4 = s->forwarding4;

@@ -225,19 +225,26 @@ static void check_verdict(const struct packet *p, const uint8_t *before, size_t 
 	}
 }
 
-static void check_error(void)
+/* What the director says itself: an ICMP error, or a reset. */
+static void check_originated(void)
 {
 	bool six = originated[0] >> 4 == 6;
-	size_t start_of_icmp = six ? 40 : 20;
+	size_t header = six ? 40 : 20;
+	uint8_t protocol = originated[six ? 6 : 9];
 
 	if (originated_length == 0)
 		return;
-	must(originated_length <= (six ? 1280 : 576), "an ICMP error that is too long");
-	must(checksum_transport(six ? FAMILY_IPV6 : FAMILY_IPV4, originated,
-				six ? IPPROTO_ICMPV6 : IPPROTO_ICMP, originated + start_of_icmp,
-				originated_length - start_of_icmp) == 0,
-	     "an ICMP error with a wrong checksum");
-	must(six || checksum_header(originated, 20) == 0, "an ICMP error with a wrong header");
+	must(protocol == (six ? IPPROTO_ICMPV6 : IPPROTO_ICMP) || protocol == IPPROTO_TCP,
+	     "neither an ICMP error nor a reset");
+	must(originated_length <= (protocol == IPPROTO_TCP ? header + 20
+				   : six		   ? 1280
+							   : 576),
+	     "an ICMP error or reset that is too long");
+	must(checksum_transport(six ? FAMILY_IPV6 : FAMILY_IPV4, originated, protocol, originated + header,
+				originated_length - header) == 0,
+	     "an ICMP error or reset with a wrong checksum");
+	must(six || checksum_header(originated, 20) == 0, "an ICMP error or reset with a wrong header");
+	must(protocol != IPPROTO_TCP || (originated[header + 13] & 4), "a segment that is no reset");
 }
 
 /* ---- steps ---- */
@@ -310,7 +317,7 @@ static void send_packet(struct input *input, const struct template *template)
 	originated_length = 0;
 	pipeline_run(&director, &view, &p, 1, &output);
 	check_verdict(&p, before, length, drops);
-	check_error();
+	check_originated();
 	free(buffer);
 }
 

@@ -37,6 +37,8 @@ struct director {
 	bool expire_quiescent; /* for persistence templates: a server without weight loses them */
 	bool drop_udp_unknown,
 	    drop_tcp_unknown; /* defence_udp_drop, defence_tcp_drop: silent drop for unknown ports of a VIP */
+	bool flows_wander; /* some port may bring the packets of one flow to several workers: they are
+			      searched for */
 	uint32_t icmp_errors_per_second; /* a worker, own errors and TCP resets; 0: none */
 	bool toa; /* FullNAT adds the client's address as TCP option */
 	struct worker_view *workers[MAX_WORKERS];

@@ -44,7 +44,7 @@ static bool belongs_elsewhere(const struct director *director, const struct work
 			      struct service *service, struct packet *p)
 {
 	bool begins = p->protocol == IPPROTO_TCP && (p->l3[p->l4 + 13] & TCP_FLAG_SYN);
-	bool searched = (service->flags & SERVICE_RESTEERED) && !begins;
+	bool searched = director->flows_wander || ((service->flags & SERVICE_RESTEERED) && !begins);
 	int prefix = steer_prefix(service);
 	uint8_t owner;
 
@@ -58,7 +58,9 @@ static bool belongs_elsewhere(const struct director *director, const struct work
 	}
 	owner = steer_client(&director->steering, (enum family)p->family, &p->key.source, p->key.source_port,
 			     (unsigned int)prefix);
-	return (searched && pass_round(director, view, p, owner)) || hand_over(p, owner);
+	/* Wherever it came in, the owner has it, unless it was owned otherwise once. */
+	return ((service->flags & SERVICE_RESTEERED) && !begins && pass_round(director, view, p, owner)) ||
+	       hand_over(p, owner);
 }
 
 /* Replies of a NAT-mode server: the worker that owns the client, under each of the ways in which its services

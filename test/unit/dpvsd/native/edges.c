@@ -267,6 +267,39 @@ static void flows_of_whole_and_cut_datagrams(void)
 	}
 }
 
+/* Where a port scatters the packets of a flow over the workers, SYNs sent again among them, there is one
+ * connection all the same. */
+static void flows_that_wander(void)
+{
+	for (unsigned int way = 0; way < 4; way++) {
+		uint8_t protocol = way % 2 ? IPPROTO_UDP : IPPROTO_TCP;
+
+		set_up(3, way / 2 ? FORWARD_DR : FORWARD_FULLNAT, protocol, 0, 0);
+		director.flows_wander = true;
+		for (unsigned int i = 0; i < 50 && !check_failed; i++) {
+			uint32_t server = 0, connections = 0;
+
+			for (unsigned int k = 0; k < 6; k++) {
+				struct sample s;
+
+				from_client(&s, "10.1.0.1", (uint16_t)(3000 + i), k < 2 ? SYN : ACK);
+				pass(&s, (unsigned int)(check_random() % 3));
+				CHECK_EQ(s.p.verdict, VERDICT_FORWARD);
+				const struct connection *c = connection_at(views[s.last].connections,
+									   s.p.found >> 1);
+
+				if (k == 0)
+					server = c->server;
+				CHECK_EQ(c->server, server);
+			}
+			for (unsigned int w = 0; w < 3; w++)
+				connections += connection_table_count(views[w].connections);
+			CHECK_EQ(connections, i + 1);
+		}
+		tear_down();
+	}
+}
+
 /* Clients of one network share a server, under every netmask; those of others need not. */
 static void persistence_by_network(void)
 {
@@ -476,6 +509,7 @@ int main(void)
 	RUN(persistence_belongs_to_the_service);
 	RUN(connections_outlive_persistence);
 	RUN(flows_of_whole_and_cut_datagrams);
+	RUN(flows_that_wander);
 	RUN(persistence_by_network);
 	RUN(each_state_has_its_timeout);
 	RUN(a_full_server_waits_for_its_lower_threshold);
