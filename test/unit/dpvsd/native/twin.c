@@ -93,6 +93,22 @@ static void classes(void)
 		CHECK(twin_classify(frame4(6, 1, 179, 1).bytes, length) == TWIN_BULK || length >= 38);
 }
 
+/* What the master wants to see beside the kernel: of MLD only what is asked, not what others report. */
+static void frames_of_both(void)
+{
+	struct frame query = frame6(0, 58), report = query;
+
+	query.bytes[62] = 130;
+	report.bytes[62] = 143;
+	CHECK(twin_is_neighbour_frame(query.bytes, query.length));
+	CHECK(!twin_is_neighbour_frame(report.bytes, report.length));
+	CHECK(!twin_is_neighbour_frame(query.bytes, 62));
+	CHECK(twin_is_neighbour_frame(frame6(58, 135).bytes, 90));
+	CHECK(!twin_is_neighbour_frame(frame6(58, 128).bytes, 90));
+	CHECK(twin_is_neighbour_frame(ethernet(0x0806).bytes, 60));
+	CHECK(!twin_is_neighbour_frame(frame4(112, 0, 0, 0xe0000012).bytes, 60));
+}
+
 static bool taken(struct frame f)
 {
 	return twin_wire_takes(&net, f.bytes, f.length);
@@ -192,6 +208,7 @@ static void filter(void)
 int main(void)
 {
 	RUN(classes);
+	RUN(frames_of_both);
 	RUN(wire);
 	RUN(filter);
 	return check_end();
