@@ -28,6 +28,13 @@ struct send_buffer {
 	struct rte_mbuf *packets[SEND_BURST];
 };
 
+/* Packets of a burst for another worker: they go over together, since each visit to its ring fetches cache
+ * lines from its core. */
+struct handover_buffer {
+	uint16_t count;
+	struct rte_mbuf *packets[BURST_MAX];
+};
+
 /* Written by the worker, read by the master. */
 struct worker_counters {
 	uint64_t loops, busy_loops, sleeps;
@@ -58,7 +65,11 @@ struct worker {
 	int socket;
 	struct worker_counters counters;
 	struct send_buffer send_buffers[MAX_PORTS];
+	uint64_t handing_over; /* workers whose buffer is not empty, a bit each */
+	struct handover_buffer handover_buffers[MAX_WORKERS];
 } __rte_cache_aligned;
+
+_Static_assert(MAX_WORKERS <= 64, "a bit for each worker");
 
 /* Makes what the worker needs besides its queues. -1 with the error.
  * @param packets_in_pieces that may wait for their other fragments (fragments_limit) */
