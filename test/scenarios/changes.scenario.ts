@@ -134,3 +134,77 @@ for (const workers of [1, 2]) {
     });
   });
 }
+
+/** Sends a datagram every 50 ms, always from the same port, and prints the name of each server that answers. */
+const steadyClient = `
+const [address, port] = process.argv.slice(1);
+const socket = require('node:dgram').createSocket('udp4');
+socket.on('message', (answer) => console.log(String(answer).split(' ')[0]));
+socket.on('error', () => {});
+setInterval(() => socket.send('ping', Number(port), address), 50);
+`;
+
+onLab({ title: 'clients of a removed server', servers: 2, services: false }, (stage) => {
+  const port = 6000;
+  const dropped = async () =>
+    (await stage.snapshot()).counters.find(({ name }) => name === 'drop.server-gone')?.value ?? 0;
+
+  interface Scene {
+    answers: string[];
+    /** Removes the server that answered, or adds it again. */
+    change(verb: '-a' | '-d'): Promise<void>;
+  }
+
+  /** A virtual server with a client whose connection is open; `timeout` of UDP in seconds. */
+  function test(title: string, timeout: number, flags: string, body: (scene: Scene) => Promise<void>): void {
+    stage.it(title, async () => {
+      const { lab } = stage;
+      const { client, director, servers, plan } = lab;
+      const service = `-u ${lab.virtual('v4', port)}`;
+      const line = (verb: '-a' | '-d', server: (typeof servers)[number]): string =>
+        lab.serverLine(verb, service, server, 'v4', UDP_PORT);
+      await director.ipvsadm(['--set', '0', '0', String(timeout)]);
+      await restore(lab, [
+        `-A ${service} -s rr ${flags}`,
+        ...plan.locals.map((local) => lab.localLine(service, local.v4)),
+        ...servers.map((server) => line('-a', server)),
+      ]);
+      const answers: string[] = [];
+      const running = client.start(
+        [process.execPath, '-e', steadyClient, plan.virtual.v4, String(port)],
+        (text) => answers.push(text),
+      );
+      await until('an answer', () => answers.length > 0);
+      const first = servers.find(({ name }) => name === answers[0])!;
+      await body({ answers, change: (verb) => restore(lab, [line(verb, first)]) });
+      await running.stop();
+      await restore(lab, [`-D ${service}`]);
+    });
+  }
+
+  test('UDP: are silent, and go on when it comes back', 300, '', async ({ answers, change }) => {
+    const before = await dropped();
+    await change('-d');
+    await until('datagrams to be dropped', async () => (await dropped()) > before);
+    await change('-a');
+    const there = answers.length;
+    await until('it to answer again', () => answers.length > there);
+    assert.equal(new Set(answers).size, 1, `${answers}`);
+  });
+
+  test('UDP: are silent until their time-out', 3, '', async ({ answers, change }) => {
+    const before = await dropped();
+    await change('-d');
+    await until('another server to answer', () => answers.at(-1) !== answers[0]);
+    // 60 in three seconds, if the machine does not dawdle.
+    const lost = (await dropped()) - before;
+    assert.ok(lost >= 10, `only ${lost} datagrams were dropped before`);
+  });
+
+  test('UDP: reach another at once with expire-quiescent', 300, '--expire-quiescent', async (scene) => {
+    const before = await dropped();
+    await scene.change('-d');
+    await until('another server to answer', () => scene.answers.at(-1) !== scene.answers[0]);
+    assert.equal(await dropped(), before);
+  });
+});
