@@ -94,8 +94,8 @@ async function floor(seconds: number, hugepages: boolean): Promise<{ cycles: num
       mpps: Number(sent.client) / Number(sent.seconds) / 1e6,
     };
   } finally {
-    await generator?.stop();
     await swap.stop();
+    await generator?.stop();
     rmSync(folder, { recursive: true, force: true });
   }
 }
@@ -140,8 +140,8 @@ async function measure(one: Case, seconds: number, hugepages: boolean): Promise<
     }
     return { case: one.name, values };
   } finally {
-    await generator?.stop();
     await director.stop();
+    await generator?.stop();
   }
 }
 

@@ -7,7 +7,7 @@
  * Closed loop: at most `window` packets (tcp: connections) are under way, so that what is measured is what
  * comes back, not what is thrown at a full ring. Clients have addresses from --client on; frames to MAC
  * addresses 02:00:00:00:05:NN are for servers, others for clients. Prints JSON, a line each: connected, warm,
- * result. */
+ * result; then stays until SIGTERM, or until its parent is gone. */
 #include <arpa/inet.h>
 #include <getopt.h>
 #include <netinet/in.h>
@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <rte_cycles.h>
 #include <rte_eal.h>
@@ -340,6 +341,7 @@ int main(int argc, char **argv)
 {
 	struct rte_eth_conf conf = {0};
 	const char *device = "net_memif0";
+	pid_t parent = getppid();
 	int used = rte_eal_init(argc, argv);
 	struct rte_eth_link link = {0};
 
@@ -369,6 +371,10 @@ int main(int argc, char **argv)
 	printf("{\"connected\":true}\n");
 	fflush(stdout);
 	run();
+	/* Goes only after the other side has: a memif whose peer leaves takes its memory away, even from
+	 * under a burst. */
+	while (!stop && getppid() == parent)
+		rte_delay_us_sleep(50000);
 	rte_eth_dev_stop(o.ethdev);
 	rte_eal_cleanup();
 	return EXIT_SUCCESS;
