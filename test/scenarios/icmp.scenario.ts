@@ -1,7 +1,7 @@
 import { strict as assert } from 'node:assert';
 import type { Host } from '../../lab/host.js';
 import { families } from '../../lab/plan.js';
-import { onLab } from './support.js';
+import { onLab, url } from './support.js';
 
 /** Addresses of the hops that traceroute names, `*` for silence. */
 async function trace(host: Host, options: string[], target: string): Promise<string[]> {
@@ -33,6 +33,14 @@ onLab(
       stage.it(`answers large pings whole over IP${family}`, async () => {
         const { plan, client } = stage.lab;
         await client.run(['ping', '-c', '2', '-s', '1400', '-i', '0.01', '-W', '5', plan.virtual[family]]);
+      });
+
+      stage.it(`refuses connections to ports that nobody has over IP${family}`, async () => {
+        const { client } = stage.lab;
+        const closed = url(stage.lab, family, '/', 81);
+        const { code, stderr } = await client.attempt(['curl', '-sS', '--max-time', '20', closed]);
+        // 7: refused; 28 would be silence.
+        assert.equal(code, 7, stderr);
       });
 
       stage.it(`traces the way to the virtual address over IP${family}`, async () => {
