@@ -187,23 +187,9 @@ export class ClusterDirector {
   /** @param configuration another file than the cluster's own */
   startKeepalived(configuration = this.configuration): void {
     const at = (name: string) => join(this.folder, `${name}.pid`);
-    this.#keepalived = this.host.start([
-      launcher('keepalived'),
-      ...[
-        '-n',
-        '-l',
-        '-f',
-        configuration,
-        '-p',
-        at('parent'),
-        '-r',
-        at('vrrp'),
-        '-c',
-        at('check'),
-        '-b',
-        at('bfd'),
-      ],
-    ]);
+    const command = [launcher('keepalived'), '-n', '-l', '-f', configuration];
+    const files = ['-p', at('parent'), '-r', at('vrrp'), '-c', at('check'), '-b', at('bfd')];
+    this.#keepalived = this.host.start([...command, ...files], undefined, { DPVS_IPC_FILE: this.ipc });
   }
 
   /** Writes the configuration anew and has it read, as by SIGHUP. */

@@ -50,6 +50,10 @@ export class Bridge {
     this.#scope = scopeOf(part);
     this.#kernel = new Kernel(bridge);
     this.#drained = new Drained(bridge.socket);
+    if (this.#drained.problem !== undefined)
+      log.error(
+        `what operators withdrew is not known any more, and is announced again; what the kernel shows as drained stays so: ${this.#drained.problem}`,
+      );
     this.#announcements = new Announcements(clock, pace(this.#scope), (changes) => this.#change(changes));
     this.#guard = new GuardClient(clock, bridge.socket, bridge);
     this.#control = new ControlServer(
@@ -67,6 +71,14 @@ export class Bridge {
         part.director.path,
         (placed) => [...this.#scope.services].some((one) => !placed.has(one)),
         () => this.#consider(),
+      );
+    }
+    try {
+      // Routing daemons need some time to get to know a new device: not when it is needed.
+      this.#kernel.prepareDrain();
+    } catch (error) {
+      log.warning(
+        `cannot make the device ${bridge.drainInterface}, without which 'drain' can only withdraw: ${(error as Error).message}`,
       );
     }
     this.#adopt();
@@ -241,6 +253,8 @@ export class Bridge {
     let stale = 0;
     for (const [address, standing] of present) {
       this.#announcements.adopt(address, standing);
+      // The kernel remembers what the file does not.
+      if (standing === 'drained' && !this.#drained.known) this.#drained.addresses.set(address, 'metric');
       if (this.#scope.addresses.has(address)) continue;
       stale++;
       this.#announcements.forget(address, 'no longer configured');
@@ -280,7 +294,13 @@ export class Bridge {
   }
 
   #change(changes: Change[]): Map<string, string> {
-    const refused = this.#kernel.apply(changes);
+    let refused: Map<string, string>;
+    try {
+      refused = this.#kernel.apply(changes);
+    } catch (error) {
+      // Nobody knows what was done: the comparison with the kernel finds out.
+      refused = new Map(changes.map(({ address }) => [address, (error as Error).message]));
+    }
     const reasons = new Map(this.#announcements.list().map(({ address, wish }) => [address, wish.reason]));
     // A thousand lines help nobody.
     for (const { address, to } of changes.slice(0, 10)) {
@@ -299,19 +319,25 @@ export class Bridge {
     this.#reconcile = this.#clock.after(
       RECONCILE_INTERVAL,
       () => {
-        const present = this.#kernel.present();
-        for (const { address, standing } of this.#announcements.list()) {
-          const actual = present.get(address) ?? 'withdrawn';
-          if (actual === standing) continue;
-          this.#log.warning(
-            `${address} is ${actual} in the kernel, and not ${standing}: somebody changed it`,
-          );
-          this.#announcements.correct(address, actual);
+        try {
+          this.#compare();
+        } catch (error) {
+          this.#log.error(`announcements cannot be compared with the kernel: ${(error as Error).message}`);
         }
         this.#reconcileLater();
       },
       'comparison with the kernel',
     );
+  }
+
+  #compare(): void {
+    const present = this.#kernel.present();
+    for (const { address, standing } of this.#announcements.list()) {
+      const actual = present.get(address) ?? 'withdrawn';
+      if (actual === standing) continue;
+      this.#log.warning(`${address} is ${actual} in the kernel, and not ${standing}: somebody changed it`);
+      this.#announcements.correct(address, actual);
+    }
   }
 
   #end(): void {

@@ -53,24 +53,31 @@ export class Kernel {
     this.#settings = settings;
   }
 
-  /** What is in place of ours, by address: also what an earlier run left. */
+  /**
+   * What is in place of ours, by address: also what an earlier run left. Others may use our protocol number: a route that leads
+   * anywhere else than ours do is none of ours.
+   */
   present(): Map<string, Standing> {
     const found = new Map<string, Standing>();
-    const standing = (index: number | undefined): Standing =>
-      index === this.#loopback ? 'announced' : 'drained';
+    this.#drain = listLinks(this.#netlink).find(({ name }) => name === this.#settings.drainInterface)?.index;
+    const drain = this.#drain;
+    const standing = (index: number | undefined): Standing | undefined =>
+      index === this.#loopback ? 'announced' : index !== undefined && index === drain ? 'drained' : undefined;
     if (this.#settings.announce === 'external' || this.#drainsByRoute) {
       for (const { destination, table, index } of listRoutes(this.#netlink, this.#settings.protocol)) {
-        if (table !== TABLE_MAIN || index === undefined) continue;
+        const how = standing(index);
+        if (table !== TABLE_MAIN || how === undefined) continue;
         if (destination.prefixLength !== 8 * destination.address.length) continue;
-        found.set(formatIp(destination.address), standing(index));
+        found.set(formatIp(destination.address), how);
       }
       if (this.#settings.announce === 'external') return found;
     }
     for (const { address, index, protocol } of listAddresses(this.#netlink)) {
-      if (protocol !== this.#settings.protocol) continue;
+      const how = standing(index);
+      if (protocol !== this.#settings.protocol || how === undefined) continue;
       const text = formatIp(address);
       // In the midst of a change it is on both devices, and the loopback's counts.
-      if (found.get(text) !== 'announced') found.set(text, standing(index));
+      if (found.get(text) !== 'announced') found.set(text, how);
     }
     return found;
   }
@@ -114,7 +121,7 @@ export class Kernel {
       const { address, absence } = requests[index]!;
       // It is gone already: that is what was wanted.
       if (!error || (absence && ['ESRCH', 'EADDRNOTAVAIL', 'ENODEV'].includes(error.code))) continue;
-      refused.set(address, error.message);
+      refused.set(address, error.code === 'EEXIST' ? this.#taken : error.message);
     }
     return refused;
   }
@@ -130,6 +137,12 @@ export class Kernel {
 
   close(): void {
     this.#netlink.close();
+  }
+
+  get #taken(): string {
+    return this.#settings.announce === 'external'
+      ? "the kernel has another route to it, which is not ours: 'ip route show' tells whose"
+      : "it is an address of this machine already, which is not ours: 'ip address show' tells where";
   }
 
   /**
@@ -152,7 +165,7 @@ export class Kernel {
       : changed;
   }
 
-  #routeRequests({ address, to }: Change): { request: MessageWriter; absence: boolean }[] {
+  #routeRequests({ address, from, to }: Change): { request: MessageWriter; absence: boolean }[] {
     const bytes = parseIp(address);
     const family = bytes.length === 4 ? 'ipv4' : 'ipv6';
     const route: Route = {
@@ -163,12 +176,21 @@ export class Kernel {
       protocol: this.#settings.protocol,
       scope: family === 'ipv4' ? SCOPE_LINK : SCOPE_UNIVERSE,
     };
-    if (to === 'withdrawn')
+    const [old, now] = [this.#device(from), this.#device(to)];
+    if (now === undefined) {
+      // Named with its device, so that it is never somebody else's.
+      const gone = { ...route, ...(old === undefined ? {} : { index: old }) };
       return [
-        { request: deleteRouteRequest({ ...route, scope: family === 'ipv4' ? 255 : 0 }), absence: true },
+        { request: deleteRouteRequest({ ...gone, scope: family === 'ipv4' ? 255 : 0 }), absence: true },
       ];
-    const index = to === 'drained' ? this.#drain! : this.#loopback;
-    return [{ request: addRouteRequest({ ...route, index }, 'replace'), absence: false }];
+    }
+    const mode = old === undefined ? 'add' : 'replace';
+    return [{ request: addRouteRequest({ ...route, index: now }, mode), absence: false }];
+  }
+
+  /** The device of an announcement. */
+  #device(standing: Standing): number | undefined {
+    return standing === 'announced' ? this.#loopback : standing === 'drained' ? this.#drain : undefined;
   }
 
   #addressRequests({ address, from, to }: Change): { request: MessageWriter; absence: boolean }[] {
@@ -180,12 +202,10 @@ export class Kernel {
       protocol: this.#settings.protocol,
       flags: bytes.length === 16 ? IFA_F_NODAD | IFA_F_NOPREFIXROUTE : 0,
     });
-    const device = (standing: Standing) =>
-      standing === 'announced' ? this.#loopback : standing === 'drained' ? this.#drain : undefined;
-    const [old, now] = [device(from), device(to)];
+    const [old, now] = [this.#device(from), this.#device(to)];
     const requests: { request: MessageWriter; absence: boolean }[] = [];
     // The new place first: neighbours see a change of cost, never a gap.
-    if (now !== undefined) requests.push({ request: addAddressRequest(on(now)), absence: false });
+    if (now !== undefined) requests.push({ request: addAddressRequest(on(now), 'add'), absence: false });
     if (old !== undefined && old !== now)
       requests.push({ request: deleteAddressRequest(on(old)), absence: true });
     return requests;

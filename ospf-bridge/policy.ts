@@ -90,7 +90,10 @@ function undrained(
     const carriers = scope.carriers.get(address) ?? [];
     if (carriers.length === 0) return off('no vrrp_instance carries it');
     const master = carriers.find((name) => world.masters.has(name));
-    return master ? on(`${master} is master`) : off(`${carriers.join(', ')} is not master`);
+    // VRRP has chosen one: if that were damped, nobody would announce the address.
+    return master
+      ? on(`${master} is master`)
+      : { ...off(`${carriers.join(', ')} is not master`), deliberate: true };
   }
   if (bridge.when === 'always' || !isService) return on('always');
   if (services.length === 0) return world.heard ? off('the health checker says nothing about it') : undefined;

@@ -1,6 +1,13 @@
 import { AF_INET, AF_INET6 } from '../libc.js';
 import type { Message } from './message.js';
-import { attributes, attributeText, MessageWriter, NLM_F_CREATE, NLM_F_REPLACE } from './message.js';
+import {
+  attributes,
+  attributeText,
+  MessageWriter,
+  NLM_F_CREATE,
+  NLM_F_EXCL,
+  NLM_F_REPLACE,
+} from './message.js';
 import type { NetlinkSocket } from './socket.js';
 
 export const RTM_NEWADDR = 20;
@@ -57,9 +64,13 @@ function ifaddr(address: InterfaceAddress): Buffer {
   return body;
 }
 
-/** Request that puts an address on an interface, or renews the one that is there. */
-export function addAddressRequest(address: InterfaceAddress): MessageWriter {
-  const request = new MessageWriter(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, ifaddr(address))
+/** Request that puts an address on an interface, or renews the one that is there; `add` refuses then (EEXIST). */
+export function addAddressRequest(
+  address: InterfaceAddress,
+  mode: 'add' | 'replace' = 'replace',
+): MessageWriter {
+  const how = NLM_F_CREATE | (mode === 'add' ? NLM_F_EXCL : NLM_F_REPLACE);
+  const request = new MessageWriter(RTM_NEWADDR, how, ifaddr(address))
     .bytes(IFA_LOCAL, address.address)
     .bytes(IFA_ADDRESS, address.peer?.address ?? address.address);
   if (address.broadcast) request.bytes(IFA_BROADCAST, address.broadcast);

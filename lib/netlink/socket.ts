@@ -7,6 +7,7 @@ import {
   recvfrom,
   SO_RCVBUF,
   SO_RCVBUFFORCE,
+  SO_RCVTIMEO,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
   SOCK_RAW,
@@ -36,6 +37,12 @@ const NLM_F_ACK_TLVS = 0x200;
 const NLMSGERR_ATTR_MSG = 1;
 const RECEIVE_LENGTH = 65536;
 
+/** How long an answer may take, seconds: the kernel gives it before the request's send call returns. */
+const ANSWER_LIMIT = 2n;
+const ENOBUFS = 105;
+/** More messages than can wait in a socket. */
+const DISCARD_LIMIT = 100_000;
+
 /** Requests per send call: enough to make the call cheap, few enough that the answers fit into the receive buffer. */
 const CHUNK = 128;
 
@@ -57,6 +64,10 @@ export class NetlinkSocket {
   /** @param protocol NETLINK_ROUTE unless said otherwise @param receiveBuffer bytes, absent: the kernel's default */
   constructor(protocol = NETLINK_ROUTE, receiveBuffer?: number) {
     this.#fd = openSocket(protocol, 0, receiveBuffer);
+    // Answers that do not fit are dropped without a word, and would be waited for for ever.
+    const patience = Buffer.alloc(16);
+    patience.writeBigInt64LE(ANSWER_LIMIT, 0);
+    setsockopt(this.#fd, SOL_SOCKET, SO_RCVTIMEO, patience);
     setsockopt(this.#fd, SOL_NETLINK, NETLINK_CAP_ACK, 1);
     setsockopt(this.#fd, SOL_NETLINK, NETLINK_EXT_ACK, 1);
   }
@@ -87,6 +98,7 @@ export class NetlinkSocket {
   /**
    * Carries many requests out, in order; a failed one does not keep the others back.
    * @returns for each request its error, or undefined when it was done
+   * @throws NetlinkError ENOBUFS when answers were lost: the requests were carried out, nobody knows which
    */
   batch(requests: readonly MessageWriter[]): (NetlinkError | undefined)[] {
     const errors: (NetlinkError | undefined)[] = [];
@@ -117,8 +129,27 @@ export class NetlinkSocket {
   }
 
   *#receive(): Generator<Message> {
-    const length = recvfrom(this.#fd, this.#buffer);
-    yield* messages(this.#buffer.subarray(0, Math.max(0, length)));
+    let length: number;
+    try {
+      length = recvfrom(this.#fd, this.#buffer);
+    } catch (error) {
+      this.#discard();
+      throw error;
+    }
+    if (length < 0)
+      throw new NetlinkError('netlink', ENOBUFS, 'the answers did not fit into the receive buffer');
+    yield* messages(this.#buffer.subarray(0, length));
+  }
+
+  /** What is left of answers of which some were lost, and further errors about that: the next request must not see them. */
+  #discard(): void {
+    for (let attempt = 0; attempt < DISCARD_LIMIT; attempt++) {
+      try {
+        if (recvfrom(this.#fd, this.#buffer, null, MSG_DONTWAIT) < 0) return;
+      } catch {
+        // Told once more.
+      }
+    }
   }
 }
 

@@ -55,7 +55,7 @@ withCluster(
         (await first.status()).addresses.map(({ state, metric }) => `${state} ${metric}`);
       await until('what BIRD announces', async () => (await metrics()).join() === 'announced 0,announced 20');
       const route = () => run(['ip', '-n', of().router.namespace, 'route', 'show', '10.99.255.1']);
-      assert.match(await route(), /metric 20 *$/);
+      assert.match(await route(), /metric 20\s*$/);
       await spaced();
       await first.bridge('drain');
       await until('the high metrics', async () => (await metrics()).join() === 'drained 5000,drained 5000', {

@@ -1,16 +1,17 @@
 import { equal } from 'node:assert/strict';
 import type { OspfBridgePart } from '../../../keepalived/model/index.js';
 import { defaultOspfBridge, type OspfBridge } from '../../../keepalived/model/ospf-bridge.js';
+import type { Wish } from '../../../ospf-bridge/announcements.js';
 import { scopeOf, type World, wishFor } from '../../../ospf-bridge/policy.js';
 
 const VIP = '192.0.2.1';
 
-function standing(
+function wished(
   bridge: Partial<OspfBridge>,
   world: Partial<World>,
   services: boolean[] = [true],
   address = VIP,
-): string | undefined {
+): Wish | undefined {
   const part = {
     bridge: { ...defaultOspfBridge(), addresses: ['192.0.2.9'], ...bridge },
     virtualAddresses: [VIP],
@@ -25,8 +26,10 @@ function standing(
     drained: new Map(),
     ...world,
   };
-  return wishFor(address, scopeOf(part), all, services)?.standing;
+  return wishFor(address, scopeOf(part), all, services);
 }
+
+const standing = (...words: Parameters<typeof wished>) => wished(...words)?.standing;
 
 describe('what ought to be announced', () => {
   it('follows quorum: of all services, or of any', () => {
@@ -56,6 +59,8 @@ describe('what ought to be announced', () => {
     equal(standing({ when: 'master' }, {}), 'withdrawn');
     equal(standing({ when: 'master' }, { masters: new Set(['VI_1']) }, [], '192.0.2.7'), 'announced');
     equal(standing({ when: 'master' }, { masters: new Set(['VI_1']) }, [], '192.0.2.9'), 'withdrawn');
+    // An election is no flapping: the next master must not find the address damped.
+    equal(wished({ when: 'master' }, {})?.deliberate, true);
   });
 
   it('includes addresses without a virtual server', () => {
