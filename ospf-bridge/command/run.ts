@@ -61,9 +61,12 @@ function read(argv: readonly string[]): Arguments {
 
 /** The bridge's part of the configuration. @throws Error when there is none */
 function configured(file: string): OspfBridgePart {
-  const { model, found } = parse(file);
+  const { model, found, diagnostics } = parse(file);
   if (!found) throw new Error(`${file} cannot be read: name it with -f`);
-  if (!model.ospfBridge) throw new Error(`${file} has no ospf_bridge block`);
+  if (!model.ospfBridge) {
+    const missing = diagnostics.findings.filter(({ text }) => text.startsWith('include:'));
+    throw new Error([`${file} has no ospf_bridge block`, ...missing.map(({ text }) => text)].join('; '));
+  }
   const none = {
     releaseVips: false,
     dontReleaseVrrp: false,
