@@ -142,8 +142,10 @@ function checkZebra(daemon: string, text: string, part: OspfBridgePart, family: 
   if (bridge.announce === 'intra_area') {
     for (const name of ['lo', bridge.drainInterface]) {
       const block = blockOf(text, new RegExp(`^interface ${name}\\s*$`));
-      const in_area = block?.some((line) => line.startsWith(`${ospf} area`));
-      if (name === 'lo' && !in_area) say('error', `${daemon}: '${ospf} area ...' on interface lo is missing`);
+      const inArea =
+        block?.some((line) => line.startsWith(`${ospf} area`)) ||
+        process.some((line) => line.startsWith(`interface ${name} area `));
+      if (name === 'lo' && !inArea) say('error', `${daemon}: '${ospf} area ...' on interface lo is missing`);
       if (name !== 'lo' && !block?.some((line) => line.startsWith(`${ospf} cost`)))
         say(
           'warning',

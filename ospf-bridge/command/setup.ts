@@ -59,9 +59,22 @@ function profileOf(interval: number): string {
   return `dpvs-ha-${interval}`;
 }
 
+/** ospf6d of quagga is told areas in its own block, by dotted numbers. */
+function areaByInterface({ router }: OspfBridge, family: 4 | 6): boolean {
+  return router !== 'quagga' || family === 4;
+}
+
+function dotted(area: string): string {
+  if (area.includes('.')) return area;
+  const number = Number(area);
+  return [24, 16, 8, 0].map((shift) => (number >>> shift) & 255).join('.');
+}
+
 function interfaceText(one: OspfInterface, bridge: OspfBridge, family: 4 | 6): string[] {
   const ip = family === 4 ? 'ip ospf' : 'ipv6 ospf6';
-  const lines = [`interface ${one.name}`, ` ${ip} area ${one.area}`, ` ${ip} network point-to-point`];
+  const lines = [`interface ${one.name}`];
+  if (areaByInterface(bridge, family)) lines.push(` ${ip} area ${one.area}`);
+  lines.push(` ${ip} network point-to-point`);
   if (one.minimal !== undefined && family === 4)
     lines.push(` ${ip} dead-interval minimal hello-multiplier ${one.minimal}`);
   else lines.push(` ${ip} hello-interval ${one.hello}`, ` ${ip} dead-interval ${one.dead}`);
@@ -82,8 +95,9 @@ function zebraText(part: OspfBridgePart, family: 4 | 6): string {
   for (const one of bridge.interfaces) lines.push(...interfaceText(one, bridge, family), '!');
   const area = bridge.interfaces[0]?.area ?? '0';
   if (bridge.announce === 'intra_area') {
-    lines.push('interface lo', ` ${ospf} area ${area}`, '!');
-    lines.push(`interface ${bridge.drainInterface}`, ` ${ospf} area ${area}`, ` ${ospf} passive`);
+    const inArea = areaByInterface(bridge, family) ? [` ${ospf} area ${area}`] : [];
+    if (inArea.length > 0) lines.push('interface lo', ...inArea, '!');
+    lines.push(`interface ${bridge.drainInterface}`, ...inArea, ` ${ospf} passive`);
     lines.push(` ${ospf} cost ${Math.min(65535, bridge.drainMetric)}`, '!');
   } else {
     list.forEach((prefix, index) => {
@@ -99,8 +113,14 @@ function zebraText(part: OspfBridgePart, family: 4 | 6): string {
     lines.push(` set metric ${bridge.metric}`, '!');
   }
   lines.push(family === 4 ? 'router ospf' : 'router ospf6');
-  if (bridge.routerId !== undefined)
-    lines.push(family === 4 ? ` ospf router-id ${bridge.routerId}` : ` ospf6 router-id ${bridge.routerId}`);
+  const routerId =
+    family === 4 ? 'ospf router-id' : bridge.router === 'quagga' ? 'router-id' : 'ospf6 router-id';
+  if (bridge.routerId !== undefined) lines.push(` ${routerId} ${bridge.routerId}`);
+  if (!areaByInterface(bridge, family)) {
+    const within = bridge.announce === 'intra_area' ? ['lo', bridge.drainInterface] : [];
+    const all = [...bridge.interfaces, ...within.map((name) => ({ name, area }))];
+    for (const one of all) lines.push(` interface ${one.name} area ${dotted(one.area)}`);
+  }
   if (family === 4) lines.push(' timers throttle lsa all 0');
   lines.push(' timers throttle spf 0 10 100');
   if (bridge.router === 'frr') lines.push(' timers lsa min-arrival 0');

@@ -34,8 +34,9 @@ export class ZebraRouter implements Router {
       neighbours.push(...readNeighbours(await this.#ask('ospfd', 'show ip ospf neighbor'), 4));
     }
     if (families.has(6)) {
-      readExternal6(await this.#ask('ospf6d', this.#database6('as-external')), announced);
-      readIntra6(await this.#ask('ospf6d', this.#database6('intra-prefix')), announced);
+      const database = (type: string) => `show ipv6 ospf6 database ${type} self-originated detail`;
+      readExternal6(await this.#ask('ospf6d', database('as-external')), announced);
+      readIntra6(await this.#ask('ospf6d', database('intra-prefix')), announced);
       neighbours.push(...readNeighbours6(await this.#ask('ospf6d', 'show ipv6 ospf6 neighbor')));
     }
     if (this.#kind === 'frr') await this.#addBfd(neighbours);
@@ -52,12 +53,6 @@ export class ZebraRouter implements Router {
   close(): void {
     for (const vty of this.#open.values()) vty.close();
     this.#open.clear();
-  }
-
-  #database6(type: string): string {
-    return this.#kind === 'frr'
-      ? `show ipv6 ospf6 database ${type} self-originated detail`
-      : `show ipv6 ospf6 database ${type} * self-originated detail`;
   }
 
   async #ask(daemon: Daemon, command: string): Promise<string> {

@@ -166,6 +166,30 @@ withCluster(
 );
 
 withCluster({ title: 'cluster without BFD: a front door that stays dead, and a crash' }, (of) => {
+  it('a front door that returns takes everything over, and no route changes meanwhile', async () => {
+    const [first] = of().directors;
+    assert.ok(first?.keepalived);
+    const changes: string[] = [];
+    const monitor = of().router.start(['ip', 'monitor', 'route'], (line) => changes.push(line));
+    await until('the guard', async () => (await first.status()).guard);
+    const dead = first.keepalived;
+    dead.kill('SIGKILL');
+    await until('its end', () => dead.ended !== undefined);
+    await pause(500);
+    first.startKeepalived();
+    await until('another bridge', () =>
+      first.said.includes('1 announcements of an earlier run are taken over'),
+    );
+    // Longer than the guard has patience: it knows that somebody is there again.
+    await pause(4000);
+    await monitor.stop();
+    assert.deepEqual(
+      changes.filter((line) => line.includes('10.99.')),
+      [],
+    );
+    assert.equal((await first.status()).addresses[0]?.state, 'announced');
+  });
+
   it('leaves announcements for the guard time, then they are withdrawn', async () => {
     const [first] = of().directors;
     assert.ok(first?.keepalived);

@@ -87,5 +87,9 @@ describe('samples of routing', () => {
     const printed = integrated(sample({ router: 'quagga' }));
     for (const word of ['bfd', 'min-arrival', 'maximum-paths']) equal(printed.includes(word), false, word);
     match(printed, /redistribute kernel .*route-map DPVS-VIP/);
+    const six =
+      setupTexts(sample({ router: 'quagga' })).find(({ daemon }) => daemon === 'ospf6d')?.text ?? '';
+    match(six, /^router ospf6\n router-id 10\.0\.0\.1\n interface dpdk0\.kni area 0\.0\.0\.0\n/m);
+    equal(six.includes('ipv6 ospf6 area'), false);
   });
 });
