@@ -2,6 +2,9 @@ import { openSync, writeSync } from 'node:fs';
 import type { LogSink } from '../lib/log.js';
 import { syslogSink, timestamp } from './syslog.js';
 
+/** What may wait for a reader of stderr, bytes. */
+const WAITING_LIMIT = 1 << 20;
+
 /** Where a process of the suite writes its log; the front door decides from its command line and hands it down. */
 export interface LogTarget {
   /** Lines on stderr as well (`--log-console`). */
@@ -25,7 +28,7 @@ export function consoleOrSyslog(ident: string, target: LogTarget): LogSink {
   if (target.console) {
     // Whoever read our lines may be gone: that must neither end the process nor, told in more lines, keep it busy for ever.
     if (process.stderr.listenerCount('error') === 0) process.stderr.on('error', () => {});
-    sinks.push((_severity, line) => process.stderr.write(`${ident}[${process.pid}]: ${line}\n`));
+    sinks.push(consoleSink(ident));
   }
   if (target.file !== undefined) {
     const sink = fileSink(ident, target.file);
@@ -39,6 +42,21 @@ export function consoleOrSyslog(ident: string, target: LogTarget): LogSink {
     // One message is one line: text that came from outside cannot forge another.
     const safe = line.replace(/[\r\n\0]+/g, ' ');
     for (const sink of sinks) sink(severity, safe);
+  };
+}
+
+/** Lines on stderr. Whoever does not read them must not fill our memory: what waits is bounded, and what was lost is counted. */
+function consoleSink(ident: string): LogSink {
+  let lost = 0;
+  return (_severity, line) => {
+    if (process.stderr.writableLength > WAITING_LIMIT) {
+      lost++;
+      return;
+    }
+    const head = `${ident}[${process.pid}]: `;
+    const before = lost > 0 ? `${head}${lost} log lines were lost: nobody read them\n` : '';
+    lost = 0;
+    process.stderr.write(`${before}${head}${line}\n`);
   };
 }
 

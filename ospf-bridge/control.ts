@@ -10,6 +10,9 @@ export type ControlRequest =
   | { command: 'drain'; addresses: string[]; withdraw: boolean }
   | { command: 'undrain'; addresses: string[] };
 
+/** What may wait for a client that does not read, bytes; the status of 10,000 addresses is some 2 MB. */
+const WAITING_LIMIT = 16 << 20;
+
 /** One address, as `status --json` shows it. */
 export interface AddressStatus {
   address: string;
@@ -52,7 +55,11 @@ export class ControlServer {
       socket.on('close', () => this.#clients.delete(socket));
       socket.on('error', () => {});
       onLines(socket, (line) => {
-        void this.#handle(line, answer).then((reply) => socket.write(`${JSON.stringify(reply)}\n`));
+        void this.#handle(line, answer).then((reply) => {
+          socket.write(`${JSON.stringify(reply)}\n`);
+          // Who asks and asks and never reads must not fill our memory.
+          if (socket.writableLength > WAITING_LIMIT) socket.destroy();
+        });
       });
     });
     let again = true;

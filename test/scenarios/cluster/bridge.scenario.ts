@@ -12,28 +12,28 @@ withCluster(
         await of().routed(to);
         await of().routed(to, 30_000, 'fd99::1');
       };
-      const told = (state: string, metrics: (number | null)[]) =>
-        until(`status to be ${state} ${metrics.join()}`, async () => {
+      const told = (state: string, fits: (metric: number | null) => boolean) =>
+        until(`status to be ${state}`, async () => {
           const { addresses } = await first.status();
-          return (
-            addresses.every((one) => one.state === state && one.seen === (state !== 'withdrawn')) &&
-            addresses.map(({ metric }) => metric).join() === metrics.join()
+          return addresses.every(
+            (one) => one.state === state && one.seen === (state !== 'withdrawn') && fits(one.metric),
           );
         });
       await both([1, 2]);
-      await told('announced', [0, 10]);
+      // The loopback device costs 10 in ospf6d of FRR 8, and nothing in that of FRR 10.
+      await told('announced', (metric) => metric === 0 || metric === 10);
       assert.equal((await first.bridge('check')).code, 0);
       await spaced();
       await first.bridge('drain');
       await both([2]);
-      await told('drained', [5000, 5000]);
+      await told('drained', (metric) => metric === 5000);
       await spaced();
       await first.bridge('undrain');
       await both([1, 2]);
       await spaced();
       first.health(false);
       await both([2]);
-      await told('withdrawn', [null, null]);
+      await told('withdrawn', (metric) => metric === null);
     });
   },
 );

@@ -65,6 +65,42 @@ describe('logging', () => {
     return done.stderr;
   }
 
+  it('a reader of stderr that does not read holds nobody up and fills no memory; what it missed is counted', async () => {
+    const module = new URL('../../../keepalived/logging.js', import.meta.url).href;
+    const program = `import { consoleOrSyslog } from '${module}';
+      const sink = consoleOrSyslog('K', { console: true });
+      for (let count = 0; count < 50000; count++) sink('info', 'x'.repeat(100));
+      console.log(process.stderr.writableLength);
+      process.stdin.once('data', () => {
+        const wait = setInterval(() => {
+          if (process.stderr.writableLength > 0) return;
+          clearInterval(wait);
+          sink('info', 'heard again');
+          process.stdin.destroy();
+        }, 10);
+      });`;
+    const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    child.stderr.pause();
+    const waiting = await new Promise<number>((resolve) =>
+      child.stdout.once('data', (data: Buffer) => resolve(Number(data.toString()))),
+    );
+    equal(waiting < 2 << 20, true, `${waiting} bytes wait`);
+    let text = '';
+    child.stderr.on('data', (data: Buffer) => {
+      text += data.toString();
+    });
+    child.stderr.resume();
+    child.stdin.write('go\n');
+    await new Promise((resolve) => child.once('close', resolve));
+    const lines = text.trimEnd().split('\n');
+    match(lines.at(-2) ?? '', /^K\[\d+\]: \d+ log lines were lost: nobody read them$/);
+    match(lines.at(-1) ?? '', /heard again$/);
+    const lost = Number(/: (\d+) log lines/.exec(lines.at(-2) ?? '')?.[1]);
+    equal(lines.length - 2 + lost, 50_000);
+  });
+
   it('a full disk is told once, with the first line that it did not take', () => {
     const said = stderrOf(
       `const sink = consoleOrSyslog('K', { file: '/dev/full' }); sink('info', 'one'); sink('info', 'two');`,
