@@ -172,9 +172,7 @@ withCluster({ title: 'cluster without BFD: a front door that stays dead, and a c
     const changes: string[] = [];
     const monitor = of().router.start(['ip', 'monitor', 'route'], (line) => changes.push(line));
     await until('the guard', async () => (await first.status()).guard);
-    const dead = first.keepalived;
-    dead.kill('SIGKILL');
-    await until('its end', () => dead.ended !== undefined);
+    first.keepalived.kill('SIGKILL');
     first.startKeepalived();
     await until('another bridge', () => {
       // While parts of the old one are still ending, it refuses to start: as its unit does, again.
