@@ -217,7 +217,8 @@ async function many(count: number, rounds: number): Promise<Figure[]> {
       const asked = spawnSync('ip', words, { encoding: 'utf8', maxBuffer: 1 << 26 });
       return (asked.stdout.match(/^10\.99\./gm) ?? []).length;
     };
-    const all = (number: number) => until(`${number} routes`, () => routes() === number, { every: 200 });
+    const all = (number: number) =>
+      until(`${number} routes`, () => routes() === number, { every: 200, limit: 120_000 });
     const batch = (verb: 'add' | 'del') =>
       first.host.ip(cluster.addresses.map((one) => `route ${verb} ${one}/32 dev lo proto 201 scope link`));
     await all(count);
