@@ -38,6 +38,13 @@ static uint64_t rss_flags(const char *words, uint64_t offered)
 	return flags & offered;
 }
 
+/* Cards do. Behind virtual devices somebody else spreads, or nobody. */
+static bool spreads_by_rss(const struct port *port)
+{
+	return strncmp(port->setting->device, "net_", 4) != 0 &&
+	       strcmp(port->info.driver_name, "net_virtio") != 0;
+}
+
 static int configure(struct port *port, struct net_port *net_port, struct rte_mempool *pools[],
 		     struct error *error)
 {
@@ -52,11 +59,15 @@ static int configure(struct port *port, struct net_port *net_port, struct rte_me
 		return error_set(error, "port", NULL, "port %s (%s): its driver does not describe it: %s",
 				 s->name, s->device, strerror(-done));
 	if (s->rx_queues > port->info.max_rx_queues || s->tx_queues > port->info.max_tx_queues)
-		return error_set(error, "port",
-				 "configure fewer workers for it, or give the vdev more queues",
-				 "port %s (%s) has %u receive and %u send queues; %u and %u are wanted",
-				 s->name, s->device, port->info.max_rx_queues, port->info.max_tx_queues,
-				 s->rx_queues, s->tx_queues);
+		return error_set(
+		    error, "port",
+		    strncmp(s->device, "net_", 4) == 0
+			? "configure fewer workers for it, or give the vdev more queues"
+			: "write `queue_number` as large as that in its rx and tx blocks, and no more "
+			  "workers for it",
+		    "port %s (%s) has %u receive and %u send queues; %u and %u are wanted", s->name,
+		    s->device, port->info.max_rx_queues, port->info.max_tx_queues, s->rx_queues,
+		    s->tx_queues);
 	socket = rte_eth_dev_socket_id(port->ethdev);
 	if (socket < 0 || pools[socket] == NULL)
 		socket = 0;
@@ -65,6 +76,13 @@ static int configure(struct port *port, struct net_port *net_port, struct rte_me
 		if (conf.rx_adv_conf.rss_conf.rss_hf != 0)
 			conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
 	}
+	if (s->rx_queues > 1 && conf.rxmode.mq_mode == RTE_ETH_MQ_RX_NONE && spreads_by_rss(port))
+		log_line(LOG_WARNING_LEVEL,
+			 "port %s: its driver %s has no RSS for \"%s\": the queues behind the first may stay "
+			 "empty",
+			 s->name, port->info.driver_name, s->rss);
+	/* Packets that were cut in pieces leave as chains. Drivers choose by this flag how they send. */
+	conf.txmode.offloads = port->info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
 	if (s->mtu != 0)
 		conf.rxmode.mtu = s->mtu;
 	done = rte_eth_dev_configure(port->ethdev, s->rx_queues, s->tx_queues, &conf);
