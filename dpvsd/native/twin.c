@@ -31,7 +31,7 @@ int twins_open(struct twins *twins, const struct settings *settings, struct net 
 {
 	twins->count = settings->port_count;
 	if (settings->virtio_twins) {
-		twins->virtio_pool = twin_virtio_pool(settings, pool, RING_BULK_CLASS);
+		twins->virtio_pool = twin_virtio_pool(settings, pool, RING_SEND + TWIN_RESERVE);
 		if (twins->virtio_pool == NULL)
 			return error_set(error, "memory",
 					 "give more memory (`memory MB`), or set `kni_kind tap`",
@@ -219,7 +219,7 @@ static struct worker *sender(struct twins *twins, uint16_t port, unsigned int qu
 	return NULL;
 }
 
-/* A whole frame of the kernel. Takes the mbuf. `reserve`: it is one of those for control traffic alone. */
+/* A whole frame of the kernel. Takes the mbuf. `reserve`: buffers are left for control traffic alone. */
 static void towards_port(struct twin *twin, struct worker *worker, struct rte_mbuf *m, bool reserve)
 {
 	enum twin_class class = twin_classify(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len);
@@ -294,8 +294,12 @@ static unsigned int from_virtio(struct twins *twins)
 			unsigned int count = twin_virtio_receive(twin, q, mbufs, TWIN_BURST);
 			struct worker *worker = count != 0 ? sender(twins, twin->port, q) : NULL;
 
+			/* The rings must be filled again for control traffic, whatever waits for a worker. */
+			bool scarce = count != 0 &&
+				      rte_mempool_avail_count(twins->virtio_pool) < TWIN_RESERVE;
+
 			for (unsigned int k = 0; k < count; k++)
-				towards_port(twin, worker, mbufs[k], false);
+				towards_port(twin, worker, mbufs[k], scarce);
 			total += count;
 		}
 	}
