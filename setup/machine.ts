@@ -4,7 +4,7 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query's own format language
 const PACKAGE_FORMAT = '${Package} ${db:Status-Status}\n';
 
-export type PackageSet = 'build' | 'lab' | 'test';
+export type PackageSet = 'build' | 'lab' | 'test' | 'debian13' | 'vm';
 
 /** Debian packages by purpose. Names with a `|` are alternatives: the first that the distribution has is taken. */
 const packages = JSON.parse(

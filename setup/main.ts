@@ -10,6 +10,7 @@ const commands: Record<string, { packages: PackageSet[]; program?: string }> = {
   build: { packages: ['build'] },
   test: { packages: ['build', 'lab', 'test'], program: 'test/run.js' },
   bench: { packages: ['build', 'lab', 'test'], program: 'test/bench/main.js' },
+  compat: { packages: ['build', 'lab'], program: 'test/compat/main.js' },
 };
 
 /**
