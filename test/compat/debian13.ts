@@ -100,6 +100,10 @@ function copyProject(folder: string): void {
     .split('\0')
     .filter((name) => name !== '' && existsSync(join(root, name)));
   const list = join(store, 'files');
+  // What the project has no more would still be compiled.
+  const before = existsSync(list) ? readFileSync(list, 'utf8').split('\0') : [];
+  const now = new Set(names);
+  for (const name of before) if (!now.has(name)) rmSync(join(source, name), { force: true });
   writeFileSync(list, names.join('\0'));
   // With their times: make and tsc build what changed.
   const copied = spawnSync('sh', ['-c', 'tar --null -T "$0" -cf - | tar -C "$1" -xf -', list, source], {
