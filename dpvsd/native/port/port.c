@@ -58,6 +58,9 @@ static int configure(struct port *port, struct net_port *net_port, struct rte_me
 	if (done != 0)
 		return error_set(error, "port", NULL, "port %s (%s): its driver does not describe it: %s",
 				 s->name, s->device, strerror(-done));
+	/* It takes more, without RSS and for cards that have one pair, as its source says. */
+	if (strcmp(port->info.driver_name, "net_e1000_em") == 0)
+		port->info.max_rx_queues = port->info.max_tx_queues = 1;
 	if (s->rx_queues > port->info.max_rx_queues || s->tx_queues > port->info.max_tx_queues)
 		return error_set(
 		    error, "port",

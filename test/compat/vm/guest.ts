@@ -125,7 +125,7 @@ END`);
   }
 
   async port(): Promise<Port> {
-    return (JSON.parse(await this.dpip('--json', 'link', 'show', 'dpdk0')) as Port[])[0]!;
+    return (JSON.parse(await this.dpip('-s', '--json', 'link', 'show', 'dpdk0')) as Port[])[0]!;
   }
 
   /** Addresses, the way to the client, and an HTTP service on the lab's servers. */
