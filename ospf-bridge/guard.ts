@@ -61,7 +61,10 @@ const server = createServer((socket) => {
 });
 
 server.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EADDRINUSE') throw error;
+  if (error.code !== 'EADDRINUSE') {
+    process.stderr.write(`ospf-bridge: no guard, announcements would outlive everything: ${error.message}\n`);
+    process.exit(1);
+  }
   // Either another guard lives, or one was killed and left its socket.
   const probe = createConnection(path);
   probe.on('connect', () => process.exit(0));
