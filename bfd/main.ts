@@ -17,10 +17,13 @@ let manager: Manager | undefined;
 
 /** Nice value when the configuration names none: ahead of everything that is not told otherwise. */
 const DEFAULT_NICE = -10;
+/** How long it goes on without a front door, milliseconds. */
+const ALONE = 10_000;
 
 runSidecar<BfdPart>(
   {
     name: 'bfd',
+    alone: ALONE,
     onModel({ global, bfd, frr }) {
       if (!manager) tune(global.bfd);
       manager ??= new Manager(log, (name, up) => publish({ topic: 'bfd', name, up }), frr);

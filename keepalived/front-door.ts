@@ -15,12 +15,13 @@ import { runScript } from './notify/script.js';
 import type { Options } from './options.js';
 import { type Parsed, parse } from './parse.js';
 import { type PidFileOf, pidFile, RUN_FOLDER } from './pid-files.js';
+import { predecessor } from './predecessor.js';
 import { ReloadSchedule } from './reload-time.js';
 import { bridgePart } from './resolve/ospf-bridge.js';
 import { removeFile, writeSafely } from './safe-file.js';
 import type { DumpKind, SidecarName } from './sidecar.js';
 import { Supervisor } from './supervisor.js';
-import { notifySystemd } from './systemd.js';
+import { feedWatchdog, notifySystemd } from './systemd.js';
 import { UPSTREAM_VERSION, VERSION } from './version.js';
 import { writeModel } from './write.js';
 
@@ -30,6 +31,8 @@ interface Kind {
   title: string;
   program: string;
   json?: boolean;
+  /** How long it may take to answer, milliseconds: those that take over a hundred thousand servers need more than those that must never pause. */
+  patience: number;
   /** Whether the configuration has work for it. */
   wanted(model: Model, options: Options): boolean;
   part(model: Model, run: RunFlags): unknown;
@@ -45,11 +48,15 @@ function only(options: Options, part: 'vrrp' | 'checker'): boolean {
   return options.vrrp === options.checker || options[part];
 }
 
+const QUICK = 10_000;
+const PATIENT = 30_000;
+
 const kinds: Kind[] = [
   {
     name: 'bfd',
     title: 'BFD',
     program: join(compiled, 'bfd', 'main.js'),
+    patience: QUICK,
     wanted: (model, options) => !options.noBfd && (options.all || model.bfd.sessions.length > 0),
     part: (model, run) => {
       const { router = 'frr', vty = DEFAULT_FRR_FOLDER } = model.ospfBridge ?? {};
@@ -60,6 +67,7 @@ const kinds: Kind[] = [
     name: 'healthcheck',
     title: 'Healthcheck',
     program: join(compiled, 'healthcheck', 'main.js'),
+    patience: PATIENT,
     json: true,
     wanted: (model, options) =>
       only(options, 'checker') && (options.all || model.loadBalancing.virtualServers.length > 0),
@@ -69,18 +77,28 @@ const kinds: Kind[] = [
     name: 'vrrp',
     title: 'VRRP',
     program: join(compiled, 'vrrp', 'main.js'),
+    patience: QUICK,
     wanted: (model, options) =>
       only(options, 'vrrp') &&
       (options.all ||
         model.vrrp.instances.length > 0 ||
         model.vrrp.staticAddresses.length + model.vrrp.staticRoutes.length + model.vrrp.staticRules.length >
           0),
-    part: (model, run) => ({ global: model.global, vrrp: model.vrrp, run }),
+    part: (model, run) => {
+      const { path } = model.loadBalancing.engine.director;
+      return {
+        global: model.global,
+        vrrp: model.vrrp,
+        ...(path === undefined ? {} : { controlSocket: path }),
+        run,
+      };
+    },
   },
   {
     name: 'ospf-bridge',
     title: 'OSPF bridge',
     program: join(compiled, 'ospf-bridge', 'main.js'),
+    patience: PATIENT,
     wanted: (model) => model.ospfBridge !== undefined,
     part: (model, run) => bridgePart(model, run),
   },
@@ -329,10 +347,16 @@ export class FrontDoor {
       title: kind.title,
       program: kind.program,
       json: kind.json ?? false,
+      patience: kind.patience,
       log: this.#log,
       logTarget: this.#logTarget,
       clock: systemClock,
       dontRespawn: this.#options.dontRespawn,
+      // Later on a process of that pid file is one of ours, which is being ended in order.
+      predecessor:
+        this.#generation > 1
+          ? undefined
+          : predecessor(pidFile(kind.name, this.#options, this.#model.global), kind.program),
       onStarted: (pid) => this.#writePid(kind.name, pid),
       onReady: () => this.#bulletin.replay(kind.name),
       onNews: (news) => this.#bulletin.publish(news),
@@ -366,6 +390,7 @@ export class FrontDoor {
     clearTimeout(this.#startLimit);
     this.#log.info('Startup complete');
     notifySystemd('READY=1', 'STATUS=Running', `MAINPID=${process.pid}`);
+    feedWatchdog();
     this.#onStarted();
   }
 

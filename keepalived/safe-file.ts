@@ -35,11 +35,8 @@ export function writeSafely(path: string, content: string | Uint8Array, mode = 0
   }
 }
 
-/**
- * The keepalived (ours or the real one) that a pid file names, if it is alive. After a crash the number may have gone to any other
- * process, which must not keep us from starting.
- */
-export function runningProcess(path: string): number | undefined {
+/** The process that a pid file names, if there is one of that number; after a crash it may be any other one. */
+export function namedProcess(path: string): number | undefined {
   let pid: number;
   try {
     pid = Number.parseInt(readFileSync(path, 'utf8'), 10);
@@ -52,6 +49,16 @@ export function runningProcess(path: string): number | undefined {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EPERM') return undefined;
   }
+  return pid;
+}
+
+/**
+ * The keepalived (ours or the real one) that a pid file names, if it is alive. After a crash the number may have gone to any other
+ * process, which must not keep us from starting.
+ */
+export function runningProcess(path: string): number | undefined {
+  const pid = namedProcess(path);
+  if (pid === undefined) return undefined;
   try {
     const words = readFileSync(`/proc/${pid}/cmdline`, 'latin1').split('\0');
     return words.some((word) => /(^|\/)keepalived(\/main\.js)?$/.test(word)) ? pid : undefined;

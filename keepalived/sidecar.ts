@@ -6,7 +6,8 @@ import { consoleOrSyslog, type LogTarget } from './logging.js';
  * (so that Map, Set, bigint and undefined survive). The front door sends orders, the sidecar sends reports.
  *
  * Life of a sidecar: it connects, reports `ready`, gets `model` (and again at every reload), reports `applied` for each;
- * it answers every `ping` within a few seconds or is replaced; on `stop` it winds down and exits 0.
+ * it answers every `ping` within a few seconds or is replaced; on `stop` it winds down and exits 0. When the front door dies it may go
+ * on alone for a while (`alone`); the sidecar of the next front door takes its place.
  */
 export type Order<Part> =
   | { type: 'model'; generation: number; part: Part; reload: boolean }
@@ -71,6 +72,11 @@ export interface SidecarHandlers<Part> {
    * `orphaned` means that the front door died; there is nobody to report to.
    */
   onStop(reason: 'stop' | 'orphaned'): void | Promise<void>;
+  /**
+   * How long it goes on without a front door, milliseconds, before `onStop('orphaned')`: what it does must not pause until somebody
+   * has started the front door again. Absent: not at all.
+   */
+  alone?: number;
 }
 
 /** The log of a process under the front door: its own lines under its own ident, to where the front door was told to log. */
@@ -156,7 +162,13 @@ export function runSidecar<Part>(
         break;
     }
   });
-  process.on('disconnect', () => end('orphaned'));
+  process.on('disconnect', () => {
+    const { alone = 0 } = handlers;
+    if (ending) return;
+    if (alone === 0 || !started) return end('orphaned');
+    log.warning(`the front door is gone: going on for ${alone / 1000} seconds unless it returns`);
+    setTimeout(() => end('orphaned'), alone);
+  });
   // The front door's signals are its own business: a terminal's Ctrl-C and a group-wide HUP must not end a sidecar beside it.
   for (const signal of ['SIGHUP', 'SIGINT', 'SIGUSR1', 'SIGUSR2'] as const) process.on(signal, () => {});
   process.on('SIGTERM', () => end('stop'));

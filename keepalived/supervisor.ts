@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import type { Clock, Timer } from '../lib/clock.js';
 import type { Log } from '../lib/log.js';
 import type { LogTarget } from './logging.js';
+import { replace } from './predecessor.js';
 import {
   type DumpKind,
   LOG_ENVIRONMENT,
@@ -15,9 +16,8 @@ import {
 const FIRST_PAUSE = 100;
 const LONGEST_PAUSE = 30_000;
 const RAN_LONG = 60_000;
-/** How often a sidecar is asked whether it still answers, and how long it may take. */
-const PING_INTERVAL = 5_000;
-const PING_LIMIT = 30_000;
+/** How often a sidecar is asked whether it still answers, milliseconds. */
+const PING_INTERVAL = 2_000;
 /** How long a dump may take. */
 const DUMP_LIMIT = 5_000;
 
@@ -30,6 +30,8 @@ export interface SupervisorOptions<Part> {
   log: Log;
   logTarget: LogTarget;
   clock: Clock;
+  /** How long it may take to answer before it is replaced, milliseconds. */
+  patience: number;
   /** A sidecar that ends is not started again; the whole suite ends. */
   dontRespawn: boolean;
   /** Called when the sidecar has taken over a generation. `error`: why not. */
@@ -43,6 +45,8 @@ export interface SupervisorOptions<Part> {
   onLost(code: number): void;
   /** The part is plain enough for JSON (no bigint) and may be big. */
   json?: boolean;
+  /** What a front door before this one left running: it ends when the first process here is ready, so that the work does not pause. */
+  predecessor?: number | undefined;
   /** How to start the process; replaced in tests. */
   start?: (program: string, env: NodeJS.ProcessEnv) => ChildProcess;
   part?: Part;
@@ -59,6 +63,7 @@ export class Supervisor<Part> {
   #part: Part | undefined;
   #generation = 0;
   #ready = false;
+  #replaced = false;
   #stopping = false;
   #pause = FIRST_PAUSE;
   #startedAt = 0;
@@ -162,7 +167,7 @@ export class Supervisor<Part> {
       this.#lost(child, why, code);
     };
     child.on('message', (report: Report) => {
-      if (this.#child === child) this.#heard(report);
+      if (this.#child === child) this.#heard(child, report);
     });
     child.on('error', (error) => lost(error.message, 1));
     child.on('exit', (code, signal) =>
@@ -175,14 +180,24 @@ export class Supervisor<Part> {
     this.#ping();
   }
 
-  #heard(report: Report): void {
+  /** Gives a process that is ready its model, and the place of its predecessor. */
+  async #welcome(child: ChildProcess): Promise<void> {
+    const { predecessor, log, title } = this.#options;
+    if (predecessor !== undefined && !this.#replaced) {
+      this.#replaced = true;
+      log.info(`${title} child process takes the place of pid ${predecessor}, whose front door is gone`);
+      await replace(predecessor);
+      if (this.#child !== child) return;
+    }
+    this.#ready = true;
+    if (this.#part !== undefined) this.#sendModel(this.#part, false);
+    this.#options.onReady?.();
+  }
+
+  #heard(child: ChildProcess, report: Report): void {
     switch (report.type) {
       case 'ready':
-        this.#ready = true;
-        if (this.#part !== undefined) {
-          this.#sendModel(this.#part, false);
-        }
-        this.#options.onReady?.();
+        void this.#welcome(child);
         break;
       case 'applied':
         this.#options.onApplied(report.generation, report.error);
@@ -200,16 +215,16 @@ export class Supervisor<Part> {
   }
 
   #ping(): void {
-    const { clock, log, title } = this.#options;
+    const { clock, log, title, patience } = this.#options;
     this.#pinger?.cancel();
     this.#pinger = clock.after(
       PING_INTERVAL,
       () => {
         const child = this.#child;
         if (!child || this.#stopping) return;
-        if (this.#unansweredSince !== undefined && clock.now() - this.#unansweredSince >= PING_LIMIT) {
+        if (this.#unansweredSince !== undefined && clock.now() - this.#unansweredSince >= patience) {
           log.error(
-            `${title} child process (pid ${child.pid}) has not answered for ${PING_LIMIT / 1000} seconds, it is replaced`,
+            `${title} child process (pid ${child.pid}) has not answered for ${patience / 1000} seconds, it is replaced`,
           );
           child.kill('SIGKILL');
           return;

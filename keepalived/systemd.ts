@@ -25,3 +25,14 @@ export function notifySystemd(...state: string[]): void {
     close(fd);
   }
 }
+
+/**
+ * With WatchdogSec= systemd wants a sign of life that often, or it starts the service anew: says one twice as often as it is wanted, from
+ * the event loop, so that a loop that hangs says none.
+ */
+export function feedWatchdog(): void {
+  const wanted = Number(process.env.WATCHDOG_USEC);
+  const meant = process.env.WATCHDOG_PID;
+  if (!(wanted > 0) || (meant !== undefined && Number(meant) !== process.pid)) return;
+  setInterval(() => notifySystemd('WATCHDOG=1'), Math.max(1, wanted / 2000)).unref();
+}

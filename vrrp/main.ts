@@ -22,6 +22,8 @@ const DEFAULT_REALTIME = 1;
 const DEFAULT_NICE = -10;
 /** Microseconds of CPU without a pause, at least. */
 const REALTIME_LIMIT = 5_000_000;
+/** How long it goes on without a front door, milliseconds. */
+const ALONE = 10_000;
 
 /** The VRRP process under the front door. */
 const log = sidecarLog('vrrp');
@@ -31,9 +33,10 @@ let run: RunFlags | undefined;
 runSidecar<VrrpPart>(
   {
     name: 'vrrp',
+    alone: ALONE,
     onModel: async (part) => {
       if (!director) {
-        director = new Director(log, part.vrrp.globals);
+        director = new Director(log, part.vrrp.globals, part.controlSocket);
         if (part.run?.addressMonitoring) director.reportAddresses();
         director.onState = (name, master) => publish({ topic: 'vrrp', name, master });
         // The threads that wait for packets exist from the loop's first turn on; then all of them get their priority.

@@ -33,6 +33,8 @@ export interface RunFlags {
 export interface VrrpPart {
   global: Global;
   vrrp: VrrpModel;
+  /** The dataplane's control socket, where `lvs_director` names one. */
+  controlSocket?: string;
   run?: RunFlags;
 }
 

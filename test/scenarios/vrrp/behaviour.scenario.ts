@@ -562,34 +562,71 @@ describe('VRRP process', function () {
       assert.deepEqual(devices(), []);
     }));
 
-  it('ends in order when its front door is killed, even when nobody reads its log any more', () =>
+  it('goes on alone when its front door is killed, and the next one takes its place without an election', () =>
+    withPair(async (pair) => {
+      const text = (priority: number) =>
+        instanceText({
+          name: 'VI',
+          id: 41,
+          priority,
+          addresses: ['10.55.0.141'],
+          lines: [...fast],
+        });
+      pair.a.start('ours', text(150));
+      await settled(pair, pair.a, '10.55.0.141');
+      pair.b.start('ours', text(100));
+      await until('the other is there', () => pair.b.log.includes('Entering BACKUP'));
+      const { worker } = pair.a;
+      // Nobody reads its log any more, either.
+      pair.a.deafen();
+      pair.a.signal('SIGKILL');
+      await until('the end of the front door', () => !pair.a.running);
+      // Many times what its peer would wait for an advert.
+      await pause(1500);
+      assert.ok(existsSync(`/proc/${worker}`), 'the worker goes on');
+      pair.a.start('ours', text(150));
+      await until(
+        () => pair.a.log,
+        () => pair.a.log.includes('Entering MASTER STATE'),
+      );
+      assert.match(pair.a.log, new RegExp(`takes the place of pid ${worker},`));
+      await until('the predecessor is gone', () => !existsSync(`/proc/${worker}`));
+      assert.notEqual(pair.a.worker, worker);
+      await pause(500);
+      assert.ok(pair.a.has('10.55.0.141'));
+      assert.ok(!pair.b.log.includes('Entering MASTER STATE'), pair.b.log);
+    }));
+
+  it('ends in order, even when its front door is dead and nobody reads its log any more', () =>
     withPair(async (pair) => {
       const text = instanceText({
         name: 'VI',
-        id: 41,
+        id: 42,
         priority: 100,
-        addresses: ['10.55.0.141'],
+        addresses: ['10.55.0.142'],
         lines: [...fast],
       });
       pair.a.start('ours', text);
       await until(
         () => pair.a.log,
-        () => pair.a.has('10.55.0.141'),
+        () => pair.a.has('10.55.0.142'),
       );
       const { worker } = pair.a;
       pair.a.deafen();
       pair.a.signal('SIGKILL');
+      await until('the end of the front door', () => !pair.a.running);
+      process.kill(worker, 'SIGTERM');
       await until('the worker ends', () => !existsSync(`/proc/${worker}`));
-      assert.ok(!pair.a.has('10.55.0.141'), 'and takes its address along');
+      assert.ok(!pair.a.has('10.55.0.142'), 'and takes its address along');
       // The same by an orderly stop.
       pair.a.start('ours', text);
       await until(
         () => pair.a.log,
-        () => pair.a.has('10.55.0.141'),
+        () => pair.a.has('10.55.0.142'),
       );
       pair.a.deafen();
       await pair.a.stop();
-      assert.ok(!pair.a.has('10.55.0.141'));
+      assert.ok(!pair.a.has('10.55.0.142'));
     }));
 
   it('no_accept: a master that does not own its address answers nobody, and the rules go with it', () =>

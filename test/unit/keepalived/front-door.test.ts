@@ -245,6 +245,19 @@ describe('bin/keepalived', function () {
     equal(door.exitCode, null);
   });
 
+  it('is not kept from starting by a pid file whose number belongs to another program by now', async () => {
+    const other = spawn('sleep', ['60']);
+    try {
+      writeFileSync(join(folder, 'k.pid'), `${other.pid}\n`);
+      configure(globals());
+      const door = start();
+      await logged('no configuration to run');
+      equal(Number(readFileSync(join(folder, 'k.pid'), 'utf8')), door.pid);
+    } finally {
+      other.kill('SIGKILL');
+    }
+  });
+
   it('runs startup and shutdown scripts, and one start at a time', async () => {
     const marks = join(folder, 'marks');
     configure(
@@ -307,12 +320,18 @@ describe('bin/keepalived', function () {
         () => existsSync(path),
       );
       process.env.NOTIFY_SOCKET = path;
+      process.env.WATCHDOG_USEC = '200000';
       const door = start();
       delete process.env.NOTIFY_SOCKET;
+      delete process.env.WATCHDOG_USEC;
       const states = () => (existsSync(seen) ? readFileSync(seen, 'utf8') : '');
       await until(
         () => `READY in ${states()}${output}`,
         () => states().includes('READY=1'),
+      );
+      await until(
+        () => `WATCHDOG in ${states()}`,
+        () => (states().match(/WATCHDOG=1/g) ?? []).length >= 3,
       );
       door.kill('SIGHUP');
       await until(

@@ -1,6 +1,6 @@
 import { deepEqual, equal } from 'node:assert/strict';
-import type { ChildProcess } from 'node:child_process';
-import { EventEmitter } from 'node:events';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { EventEmitter, once } from 'node:events';
 import type { Order, Report } from '../../../keepalived/sidecar.js';
 import { Supervisor } from '../../../keepalived/supervisor.js';
 import { VirtualClock } from '../../../lib/clock.js';
@@ -46,7 +46,13 @@ class FakeChild extends EventEmitter {
   }
 }
 
-function setUp(dontRespawn = false) {
+function setUp({
+  dontRespawn = false,
+  predecessor,
+}: {
+  dontRespawn?: boolean;
+  predecessor?: number | undefined;
+} = {}) {
   const clock = new VirtualClock();
   const children: FakeChild[] = [];
   const applied: [number, string | undefined][] = [];
@@ -60,6 +66,8 @@ function setUp(dontRespawn = false) {
     logTarget: {},
     clock,
     dontRespawn,
+    patience: 30_000,
+    predecessor,
     onApplied: (generation, error) => applied.push([generation, error]),
     onStarted: () => {},
     onLost: (code) => lost.push(code),
@@ -91,6 +99,28 @@ describe('supervision of a sidecar', () => {
       [1, undefined],
       [2, 'no'],
     ]);
+  });
+
+  it('ends what an earlier front door left when the first process is ready, and gives the model then', async () => {
+    const left = spawn('sleep', ['60']);
+    const gone = once(left, 'exit');
+    const { supervisor, last, lines, children, clock } = setUp({ predecessor: left.pid });
+    supervisor.apply('one', 1);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    equal(left.signalCode, null);
+    last().report({ type: 'ready' });
+    deepEqual(last().models, []);
+    deepEqual(await gone, [null, 'SIGKILL']);
+    while (last().models.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    deepEqual(last().models, [['one', 1, false]]);
+    equal(lines.filter((line) => line.includes(`takes the place of pid ${left.pid}`)).length, 1);
+    // Once only: by the next start the number may belong to anybody.
+    last().end(1);
+    clock.advance(100);
+    equal(children.length, 2);
+    last().report({ type: 'ready' });
+    deepEqual(last().models, [['one', 1, false]]);
+    equal(lines.filter((line) => line.includes('takes the place')).length, 1);
   });
 
   it('starts a sidecar that ended anew, after pauses that grow, with the latest model', () => {
@@ -161,7 +191,7 @@ describe('supervision of a sidecar', () => {
   });
 
   it('with dont-respawn the end of a sidecar is the end of all', () => {
-    const { supervisor, children, clock, last, lost } = setUp(true);
+    const { supervisor, children, clock, last, lost } = setUp({ dontRespawn: true });
     supervisor.apply('one', 1);
     last().end(7);
     clock.advance(100_000);
