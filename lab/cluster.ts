@@ -36,8 +36,14 @@ export interface ClusterOptions {
   daemon?: 'frr' | 'bird';
   /** Further lines of the ospf_bridge block. */
   bridge?: string[];
+  /** VRRP puts the virtual addresses into dpvsd, and tracks a BFD session of ours with the router. */
+  vrrp?: boolean;
 }
 
+/** Intervals of that BFD session, milliseconds. */
+const TRACKED_BFD = 100;
+
+const compiled = fileURLToPath(new URL('../', import.meta.url));
 const launcher = (name: string) => fileURLToPath(new URL(`../../bin/${name}`, import.meta.url));
 
 /** A director: FRR, dpvsd and keepalived in one namespace. */
@@ -238,6 +244,22 @@ export class ClusterDirector {
   get options(): ClusterOptions {
     return this.#options;
   }
+
+  /** Processes of this director that run one of our compiled programs, by its path below dist/: `vrrp/main.js`. */
+  async programs(): Promise<Map<string, number>> {
+    const { stdout } = await attempt(['ip', 'netns', 'pids', this.host.namespace]);
+    const found = new Map<string, number>();
+    for (const pid of stdout.split('\n').filter(Boolean)) {
+      try {
+        const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+        const program = words.find((word) => word.startsWith(compiled));
+        if (program !== undefined) found.set(program.slice(compiled.length), Number(pid));
+      } catch {
+        // It ended meanwhile.
+      }
+    }
+    return found;
+  }
 }
 
 /** client - router (FRR) - directors (FRR, dpvsd, keepalived) - switch - real servers. */
@@ -323,11 +345,13 @@ export class Cluster {
     const numbers = this.directors.map(({ number }) => number);
     await this.routing.start('zebra', 'hostname router\nno zebra nexthop kernel enable\n');
     if (this.options.bfd !== undefined) await this.routing.start('bfdd', bfdProfile(this.options.bfd));
+    else if (this.options.vrrp) await this.routing.start('bfdd', bfdPeers(numbers));
     await this.routing.start('ospfd', routerConf(numbers, this.options));
     if (this.options.ipv6) await this.routing.start('ospf6d', routerConf6(numbers));
     await Promise.all(
       this.directors.map(async (director) => {
-        if (this.options.dataplane === 'dpvsd') await director.startDpvsd(this.addresses);
+        if (this.options.dataplane === 'dpvsd')
+          await director.startDpvsd(this.options.vrrp ? [] : this.addresses);
         else {
           const lines = this.addresses.map((one) => `route add local ${one} dev lo table local`);
           await director.host.ip(lines);
@@ -492,6 +516,19 @@ function bfdProfile(interval: number): string {
 `;
 }
 
+/** bfdd of the router, with the sessions of the directors' own BFD. */
+function bfdPeers(numbers: number[]): string {
+  const peers = numbers.map(
+    (n) => ` peer 10.10.${n}.2 interface d${n}
+  detect-multiplier 3
+  receive-interval ${TRACKED_BFD}
+  transmit-interval ${TRACKED_BFD}
+  no shutdown
+`,
+  );
+  return `bfd\n${peers.join('')}`;
+}
+
 /** ospfd of the router: what interop wants of a neighbour of directors. */
 function routerConf(numbers: number[], { bfd, minimal }: ClusterOptions): string {
   return `${numbers
@@ -575,6 +612,28 @@ ${bridge.map((line) => `    ${line}\n`).join('')}}
     lines.push(`track_file health {
     file @SOCKET@.health
     weight 0
+}
+`);
+  if (options.vrrp)
+    lines.push(`bfd_instance router {
+    neighbor_ip 10.10.@NUMBER@.1
+    min_rx ${TRACKED_BFD}
+    min_tx ${TRACKED_BFD}
+    multiplier 3
+}
+vrrp_instance VI {
+    state BACKUP
+    interface dpdk1.kni
+    dpdk_interface dpdk0
+    virtual_router_id 71
+    priority 150
+    advert_int 0.3
+    version 3
+    track_bfd {
+        router
+    }
+    virtual_ipaddress {
+${addresses.map((one) => `        ${one}/32\n`).join('')}    }
 }
 `);
   if (options.ipv6)

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -85,7 +85,8 @@ export class PairNode {
     readonly host: Host,
     readonly other: Host,
     folder: string,
-    readonly address: string,
+    /** The operator's addresses of its twin, with prefix. */
+    readonly addresses: readonly string[],
   ) {
     this.#folder = folder;
     this.ipc = join(folder, `${name}.ipc`);
@@ -102,7 +103,12 @@ export class PairNode {
     writeFileSync(this.configuration, change(readFileSync(sampleOf(this.name), 'utf8')));
   }
 
-  /** Starts dpvsd and waits for its twin. The operator's address is set the first time only. */
+  /** The first of them, as programs want it. */
+  get address(): string {
+    return this.addresses[0]!.replace(/\/.*/, '');
+  }
+
+  /** Starts dpvsd and waits for its twin. The operator's addresses are set the first time only. */
   async startDataplane(): Promise<void> {
     const at = (end: string) => join(this.#folder, `${this.name}.${end}`);
     const running = this.host.start([
@@ -118,9 +124,9 @@ export class PairNode {
       },
       { limit: 60_000 },
     );
-    const { stdout } = await this.host.attempt(['ip', '-o', '-4', 'address', 'show', 'dev', 'dpdk0.kni']);
-    if (!stdout.includes(` ${this.address}/`))
-      await this.host.ip([`address add ${this.address}/24 dev dpdk0.kni`]);
+    const { stdout } = await this.host.attempt(['ip', '-o', 'address', 'show', 'dev', 'dpdk0.kni']);
+    const missing = this.addresses.filter((address) => !stdout.includes(` ${address} `));
+    await this.host.ip(missing.map((address) => `address add ${address} dev dpdk0.kni nodad`));
   }
 
   /** Whether the twin is there and plugged in. */
@@ -134,8 +140,11 @@ export class PairNode {
       `-${flag}`,
       join(this.#folder, `${this.name}.${flag}.pid`),
     ]);
+    this.#said = '';
+    // Its console is stderr.
+    const command = ['sh', '-c', 'exec "$@" 2>&1', 'sh', front, '-n', '-l', '-G', '-D', '-f'];
     const running = this.host.start(
-      [front, '-n', '-l', '-G', '-D', '-f', this.configuration, ...files],
+      [...command, this.configuration, ...files],
       (line) => {
         this.#said += `${line}\n`;
       },
@@ -199,10 +208,15 @@ export class PairNode {
     return stdout.split('\n').filter(Boolean).map(Number);
   }
 
+  /** Process of the part that speaks VRRP, or of the one that checks servers. */
+  part(of: 'vrrp' | 'healthcheck'): number {
+    const file = join(this.#folder, `${this.name}.${of === 'vrrp' ? 'r' : 'c'}.pid`);
+    return Number(readFileSync(file, 'utf8'));
+  }
+
   /** kill -9 of the part that speaks VRRP; the front door stays. */
   async killVrrp(): Promise<void> {
-    const pid = Number(readFileSync(join(this.#folder, `${this.name}.r.pid`), 'utf8'));
-    process.kill(pid, 'SIGKILL');
+    process.kill(this.part('vrrp'), 'SIGKILL');
   }
 
   /** SIGTERM of keepalived: it resigns. */
@@ -217,6 +231,11 @@ export class PairNode {
   async stop(): Promise<void> {
     await this.stopKeepalived();
     await this.#dpvsd?.stop(10_000);
+  }
+
+  /** What keepalived has said since its start. */
+  get log(): string {
+    return this.#said;
   }
 
   /** The last lines of both programs. */
@@ -279,14 +298,15 @@ export class PairLab {
           await plain(each, 'wire0');
         }),
       ]);
+      mkdirSync(join(record.folder, 'shared'));
       const servers = SERVERS.map(
         (name, index) =>
           new RealServer(host(name), { v4: addressOf(name), v6: `fd00:2::${201 + index}` }, record.folder),
       );
       await Promise.all(servers.map((server) => server.start()));
-      const node = (name: PairName, address: string) =>
-        new PairNode(name, host(name), hub, record.folder, address);
-      return new PairLab(record, client, node('lb1', '192.0.2.2'), node('lb2', '192.0.2.3'), servers);
+      const node = (name: PairName, number: number) =>
+        new PairNode(name, host(name), hub, record.folder, [`192.0.2.${number}/24`, `fd00:2::${number}/64`]);
+      return new PairLab(record, client, node('lb1', 2), node('lb2', 3), servers);
     } catch (error) {
       await removeLab(record);
       throw error;
@@ -306,7 +326,8 @@ export class PairLab {
         if (!(await active.active())) throw new Error(`no address: ${active.said()}`);
         if (await standby.active()) throw new Error(`${standby.name} has it as well`);
         const { stdout } = await active.ipvsadm(['-ln']);
-        return (stdout.match(/^ {2}-> 192\.0\.2\.20/gm) ?? []).length === 6;
+        const configured = readFileSync(active.configuration, 'utf8').match(/^ *real_server /gm) ?? [];
+        return (stdout.match(/^ {2}-> \S*2(::|\.)20/gm) ?? []).length === configured.length;
       },
       { limit, every: 200 },
     );

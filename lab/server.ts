@@ -68,6 +68,7 @@ http {
   uwsgi_temp_path ${at('uwsgi')};
   scgi_temp_path ${at('scgi')};
   keepalive_timeout 60;
+  keepalive_requests 1000000;
   server {
     listen ${HTTP_PORT} backlog=4096;
     listen [::]:${HTTP_PORT} backlog=4096;

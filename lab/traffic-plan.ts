@@ -2,10 +2,12 @@ import { fileURLToPath } from 'node:url';
 import type { Running } from './command.js';
 import type { Host } from './host.js';
 
-/** Where a request goes. */
-export type Target = { kind: 'http'; url: string } | { kind: 'udp'; address: string; port: number };
+/** Where a request goes. `kept`: all requests of this target over one connection, which has to last. */
+export type Target =
+  | { kind: 'http'; url: string; kept?: boolean }
+  | { kind: 'udp'; address: string; port: number };
 
-/** Requests at a steady pace: the targets take turns; each request is a new connection or socket. */
+/** Requests at a steady pace: the targets take turns; each request is a new connection or socket, unless its target is `kept`. */
 export interface TrafficPlan {
   targets: Target[];
   perSecond: number;

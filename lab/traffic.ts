@@ -2,15 +2,35 @@
 // Prints one JSON object per request (see Answer), and ends when the plan's time is over or on SIGTERM, after the requests
 // that are under way have ended.
 import { createSocket } from 'node:dgram';
-import { get } from 'node:http';
+import { Agent, get } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Answer, Target, TrafficPlan } from './traffic-plan.js';
 
 const plan = JSON.parse(process.argv[2] ?? '{}') as TrafficPlan;
 
-function http(url: string): Promise<string> {
+/** Connections that are kept, by target, and the socket that carried the first request of each. */
+const agents = new Map<Target, Agent>();
+const sockets = new Map<Target, Socket>();
+
+function agentOf(target: Target): Agent {
+  const agent = agents.get(target) ?? new Agent({ keepAlive: true, maxSockets: 1 });
+  agents.set(target, agent);
+  return agent;
+}
+
+/** @returns whether this is the connection that the target had before */
+function lasted(target: Target, socket: Socket): boolean {
+  const before = sockets.get(target);
+  sockets.set(target, socket);
+  return before === undefined || before === socket;
+}
+
+function http(target: Extract<Target, { kind: 'http' }>): Promise<string> {
   return new Promise((resolve, reject) => {
-    // A connection of its own for each request, as from as many clients.
-    const request = get(url, { agent: false, timeout: plan.limit }, (response) => {
+    // Otherwise a connection of its own for each request, as from as many clients.
+    const agent = target.kept ? agentOf(target) : false;
+    const request = get(target.url, { agent, timeout: plan.limit }, (response) => {
+      if (target.kept && !lasted(target, response.socket)) reject(new Error('the connection did not last'));
       let body = '';
       response.setEncoding('utf8');
       response.on('data', (text: string) => {
@@ -60,7 +80,7 @@ async function request(index: number, target: Target): Promise<void> {
   const started = performance.now();
   const answer: Answer = { target: index, began: Date.now(), ms: 0 };
   try {
-    answer.server = target.kind === 'http' ? await http(target.url) : await udp(target.address, target.port);
+    answer.server = target.kind === 'http' ? await http(target) : await udp(target.address, target.port);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     answer.error = code && !message.includes(code) ? `${code} ${message}` : message;
@@ -90,3 +110,4 @@ for (let turn = 0; !over && turn < turns; turn++) {
   if (underWay.size >= 500) await Promise.race(underWay);
 }
 await Promise.all(underWay);
+for (const agent of agents.values()) agent.destroy();

@@ -3,12 +3,14 @@ import { createHash, randomBytes } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { finished } from 'node:stream/promises';
+import { DpvsdClient } from '../../dpvsd/client.js';
+import { Table } from '../../dpvsd/generated/control.js';
 import { until } from '../../lab/command.js';
 import { Lab, type LabOptions } from '../../lab/lab.js';
 import { whyNoLab } from '../../lab/needs.js';
 import { type Family, families } from '../../lab/plan.js';
 import { HTTP_PORT, UDP_PORT, UPLOAD_PORT } from '../../lab/ports.js';
-import { listLabs, removeLab, removeStaleLabs } from '../../lab/registry.js';
+import { type LabRecord, listLabs, removeLab, removeStaleLabs } from '../../lab/registry.js';
 import { balanceOf, type Snapshot, Statistics } from '../../lab/statistics.js';
 import { failures, type Tally, type Target } from '../../lab/traffic-plan.js';
 import { skipBecause } from '../runner/skip.js';
@@ -180,9 +182,9 @@ export async function fetchPages(lab: Lab, family: Family, count: number): Promi
   return answers;
 }
 
-/** Puts a file of random bytes where every server serves it. @returns its path and SHA-256 */
+/** Puts a file of random bytes where every server of the lab serves it. @returns its path and SHA-256 */
 export async function randomFile(
-  lab: Lab,
+  lab: { readonly record: LabRecord },
   name: string,
   size: number,
 ): Promise<{ path: string; sha256: string }> {
@@ -198,6 +200,43 @@ export async function randomFile(
   file.end();
   await finished(file);
   return { path, sha256: hash.digest('hex') };
+}
+
+/**
+ * Everything that somebody has put into a dataplane, as lines: services, servers, local addresses, addresses, routes; no counters.
+ * @throws when it does not answer
+ */
+export async function standing(ipc: string): Promise<string[]> {
+  const client = await DpvsdClient.connect({ path: ipc, client: 'test' });
+  const lines: string[] = [];
+  try {
+    for (const table of [
+      Table.TABLE_SERVICES,
+      Table.TABLE_LOCAL_ADDRESSES,
+      Table.TABLE_ADDRESSES,
+      Table.TABLE_ROUTES,
+    ])
+      for await (const { row } of client.get(table)) {
+        const { $case, value } = row;
+        const put =
+          $case === 'service'
+            ? value.service
+            : $case === 'server'
+              ? value.server
+              : $case === 'localAddress'
+                ? value.local
+                : $case === 'address'
+                  ? value.address
+                  : value;
+        const text = JSON.stringify(put, (_key, each) =>
+          each instanceof Uint8Array ? Buffer.from(each).toString('hex') : each,
+        );
+        lines.push(`${$case} ${text}`);
+      }
+  } finally {
+    client.close();
+  }
+  return lines.sort();
 }
 
 /** No request failed, and there were some. */

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Running, run, until } from '../../lab/command.js';
+import { Hopeless, type Running, run, until } from '../../lab/command.js';
 import { whyNoLab } from '../../lab/needs.js';
 import { PairLab, type PairNode } from '../../lab/pair.js';
 import { removeStaleLabs } from '../../lab/registry.js';
@@ -27,7 +28,6 @@ describe('kernel twin', () => {
     node = lab.lb1;
     await node.startDataplane();
     await run4(['addr', 'add', `${DATAPLANE}/24`, 'dev', 'dpdk0']);
-    await node.host.ip(['address add fd00:2::2/64 dev dpdk0.kni nodad']);
   });
 
   after(async () => {
@@ -105,6 +105,52 @@ describe('kernel twin', () => {
       assert.ok(rate > 20);
     }
     await server.stop();
+  });
+
+  it('carries ssh: a login with a key, and 5 MB both ways', async function () {
+    if (!existsSync('/usr/sbin/sshd')) skipBecause(this, 'openssh-server is not installed');
+    const at = (name: string) => join(lab.record.folder, name);
+    for (const name of ['host', 'user'])
+      await run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', at(name)]);
+    mkdirSync('/run/sshd', { recursive: true, mode: 0o755 });
+    writeFileSync(
+      at('sshd.conf'),
+      `ListenAddress ${KERNEL}
+HostKey ${at('host')}
+AuthorizedKeysFile ${at('user.pub')}
+PidFile none
+PermitRootLogin prohibit-password
+StrictModes no
+UsePAM no
+PrintMotd no
+`,
+    );
+    const daemon = node.host.start(['/usr/sbin/sshd', '-D', '-e', '-f', at('sshd.conf')]);
+    await until('sshd', async () => {
+      if (daemon.ended) throw new Hopeless(daemon.output);
+      return (await node.host.attempt(['ss', '-Hltn', 'sport = :22'])).stdout.includes('LISTEN');
+    });
+    const options = [
+      'StrictHostKeyChecking=no',
+      'UserKnownHostsFile=/dev/null',
+      'BatchMode=yes',
+      'LogLevel=ERROR',
+    ];
+    const login = [
+      'ssh',
+      '-F',
+      'none',
+      ...options.flatMap((each) => ['-o', each]),
+      '-i',
+      at('user'),
+      `root@${KERNEL}`,
+    ];
+    const device = await lab.client.run([...login, 'cat /sys/class/net/dpdk0.kni/ifindex']);
+    assert.equal(device, await node.host.run(['cat', '/sys/class/net/dpdk0.kni/ifindex']));
+    const text = randomBytes(2_500_000).toString('hex');
+    const echoed = await lab.client.run([...login, 'cat'], { input: text, limit: 60_000 });
+    assert.ok(echoed === text, `${echoed.length} of ${text.length} bytes, or others`);
+    await daemon.stop();
   });
 
   it('follows MTU, MAC and link state, both ways', async () => {
