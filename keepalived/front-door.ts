@@ -18,6 +18,7 @@ import { type PidFileOf, pidFile, RUN_FOLDER } from './pid-files.js';
 import { predecessor } from './predecessor.js';
 import { ReloadSchedule } from './reload-time.js';
 import { bridgePart } from './resolve/ospf-bridge.js';
+import { awaitedServices } from './resolve/vrrp-services.js';
 import { removeFile, writeSafely } from './safe-file.js';
 import type { DumpKind, SidecarName } from './sidecar.js';
 import { Supervisor } from './supervisor.js';
@@ -35,7 +36,7 @@ interface Kind {
   patience: number;
   /** Whether the configuration has work for it. */
   wanted(model: Model, options: Options): boolean;
-  part(model: Model, run: RunFlags): unknown;
+  part(model: Model, run: RunFlags, options: Options): unknown;
 }
 
 /** A part that takes longer to come up is in trouble: 100,000 servers take 5 s. Milliseconds. */
@@ -84,12 +85,14 @@ const kinds: Kind[] = [
         model.vrrp.instances.length > 0 ||
         model.vrrp.staticAddresses.length + model.vrrp.staticRoutes.length + model.vrrp.staticRules.length >
           0),
-    part: (model, run) => {
-      const { path } = model.loadBalancing.engine.director;
+    part: (model, run, options) => {
+      const { path, driver } = model.loadBalancing.engine.director;
+      const checked = only(options, 'checker') && driver === 'dpvsd';
       return {
         global: model.global,
         vrrp: model.vrrp,
         ...(path === undefined ? {} : { controlSocket: path }),
+        awaited: checked ? awaitedServices(model) : [],
         run,
       };
     },
@@ -333,7 +336,7 @@ export class FrontDoor {
     }
     const sidecar = running ?? this.#sidecar(kind);
     this.#sidecars.set(kind.name, sidecar);
-    sidecar.apply(kind.part(this.#model, this.#runFlags()), this.#generation);
+    sidecar.apply(kind.part(this.#model, this.#runFlags(), this.#options), this.#generation);
   }
 
   #runFlags(): RunFlags {

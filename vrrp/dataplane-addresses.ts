@@ -1,12 +1,22 @@
 import { DpvsdError, type OperationInput } from '../dpvsd/client.js';
-import { type Address, type Announce, Table, Verb } from '../dpvsd/generated/control.js';
+import { type Address, type Announce, Protocol, Table, Verb } from '../dpvsd/generated/control.js';
 import { DpvsdLink } from '../dpvsd/link.js';
+import type { AwaitedService } from '../keepalived/model/index.js';
 import { formatIp, parseIp } from '../lib/ip.js';
 import type { Log } from '../lib/log.js';
 import { type AddressSink, type PlacedAddress, placeKey } from './addresses.js';
 
 /** How the dataplane's tables tell our addresses from those of operators. */
 export const OWNER = 'vrrp';
+
+/** How often the services are looked for that have to be there first, and for how long at most, milliseconds. */
+const SERVICES_INTERVAL = 50;
+const SERVICES_PATIENCE = 3000;
+
+const protocols: Partial<Record<AwaitedService['protocol'], Protocol>> = {
+  TCP: Protocol.PROTOCOL_TCP,
+  UDP: Protocol.PROTOCOL_UDP,
+};
 
 /** The dataplane announces an address at most this often by one order. */
 const MOST_REPEATS = 100;
@@ -29,15 +39,28 @@ export class DataplaneAddresses implements AddressSink {
   #work: Promise<void> = Promise.resolve();
   #onAvailable: (available: boolean) => void = () => {};
   #available = false;
+  readonly #awaited: () => readonly AwaitedService[];
+  #looking: NodeJS.Timeout | undefined;
 
-  /** @param path the control socket; absent: as the environment says */
-  constructor(log: Log, pace: () => { garpInterval: number; gnaInterval: number }, path?: string) {
+  /**
+   * @param path the control socket; absent: as the environment says
+   * @param awaited services without which an address is a black hole: the dataplane counts as available when they are there, or did not come
+   *   for some seconds (the health checker does not run, or is busy)
+   */
+  constructor(
+    log: Log,
+    pace: () => { garpInterval: number; gnaInterval: number },
+    path?: string,
+    awaited: () => readonly AwaitedService[] = () => [],
+  ) {
     this.#log = log;
     this.#pace = pace;
+    this.#awaited = awaited;
     this.#link = new DpvsdLink({ client: 'vrrp', ...(path === undefined ? {} : { path }) });
     this.#link.on('up', () => this.#then(() => this.#resume()));
     this.#link.on('down', (reason) => {
       this.#log.error(`dataplane lost: ${reason.message}`);
+      clearTimeout(this.#looking);
       this.#set(false);
     });
     this.#link.on('unreachable', (reason) => this.#log.warning(`dataplane not reachable: ${reason.message}`));
@@ -47,6 +70,11 @@ export class DataplaneAddresses implements AddressSink {
   /** Whether the dataplane answers; without it an instance whose addresses live there must not be master. */
   get available(): boolean {
     return this.#available;
+  }
+
+  /** Whether it answers, with or without the services. */
+  get connected(): boolean {
+    return this.#link.client !== undefined;
   }
 
   set onAvailable(listener: (available: boolean) => void) {
@@ -101,6 +129,7 @@ export class DataplaneAddresses implements AddressSink {
   }
 
   close(): void {
+    clearTimeout(this.#looking);
     this.#link.stop();
   }
 
@@ -132,7 +161,40 @@ export class DataplaneAddresses implements AddressSink {
     );
     const missing = [...this.#wanted.values()].filter((address) => !this.#present.has(placeKey(address)));
     await this.#apply(missing.map((address) => addressOperation(Verb.VERB_PUT, address)));
-    this.#set(true);
+    clearTimeout(this.#looking);
+    await this.#look(performance.now() + SERVICES_PATIENCE);
+  }
+
+  /** Available when the services are there, or it has taken too long. */
+  async #look(until: number): Promise<void> {
+    if (await this.#served()) return this.#set(true);
+    if (performance.now() >= until) {
+      this.#log.warning(
+        `the health checker has not put its services into the dataplane for ${SERVICES_PATIENCE / 1000} seconds: addresses may come without them`,
+      );
+      return this.#set(true);
+    }
+    this.#looking = setTimeout(() => this.#then(() => this.#look(until)), SERVICES_INTERVAL);
+  }
+
+  async #served(): Promise<boolean> {
+    for (const { protocol, address, port } of this.#awaited()) {
+      const service = {
+        protocol: protocols[protocol] ?? Protocol.PROTOCOL_NONE,
+        address: parseIp(address),
+        port,
+        fwmark: 0,
+        match: undefined,
+      };
+      try {
+        if ((await this.#link.list(Table.TABLE_SERVICES, 'service', { service, limit: 1 })).length === 0)
+          return false;
+      } catch (error) {
+        if (error instanceof DpvsdError && error.code === 'not-found') return false;
+        throw error;
+      }
+    }
+    return true;
   }
 
   /** Takes away addresses of ours that no instance of the configuration knows any more. */

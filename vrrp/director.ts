@@ -1,5 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import type { VrrpPart } from '../keepalived/model/index.js';
+import type { AwaitedService, VrrpPart } from '../keepalived/model/index.js';
 import type { VirtualAddress, VrrpGlobals, VrrpInstance, VrrpModel } from '../keepalived/model/vrrp.js';
 import { formatIp, parseIp } from '../lib/ip.js';
 import type { Log } from '../lib/log.js';
@@ -51,6 +51,7 @@ export class Director {
   readonly #controlSocket: string | undefined;
   #dataplane: DataplaneAddresses | undefined;
   #virtual = new Set<string>();
+  #awaited: readonly AwaitedService[] = [];
   #started = false;
   #stopping = false;
 
@@ -82,6 +83,7 @@ export class Director {
     const model = part.vrrp;
     const { globals } = model;
     this.model = model;
+    this.#awaited = part.awaited ?? [];
     this.trackers.configure(model);
     this.interfaces.delays = model.interfaceDelays;
     this.announcer.pace = {
@@ -101,7 +103,12 @@ export class Director {
       ),
     );
     if (!this.#dataplane && model.instances.some(({ dpdkInterface }) => dpdkInterface !== undefined)) {
-      this.#dataplane = new DataplaneAddresses(this.#log, () => this.model.globals, this.#controlSocket);
+      this.#dataplane = new DataplaneAddresses(
+        this.#log,
+        () => this.model.globals,
+        this.#controlSocket,
+        () => this.#awaited,
+      );
       this.#dataplane.onAvailable = () => this.#dataplaneChanged();
     }
     const tracked = trackedNames(model);
@@ -381,7 +388,11 @@ export class Director {
       faults.push('there is no unicast peer');
     }
     if (instance.dpdkInterface !== undefined && !this.#dataplane?.available)
-      faults.push('the dataplane does not answer');
+      faults.push(
+        this.#dataplane?.connected
+          ? 'the dataplane does not have its services yet'
+          : 'the dataplane does not answer',
+      );
     const one = instance.interface === undefined ? undefined : this.interfaces.get(instance.interface);
     if (instance.interface !== undefined && !one) {
       return { faults: [...faults, `interface ${instance.interface} does not exist`] };

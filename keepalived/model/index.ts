@@ -1,7 +1,7 @@
 import type { BfdModel } from './bfd.js';
 import type { Global } from './global.js';
 import type { OspfBridge } from './ospf-bridge.js';
-import type { LoadBalancing } from './virtual-server.js';
+import type { LoadBalancing, Protocol } from './virtual-server.js';
 import type { VrrpModel } from './vrrp.js';
 
 /**
@@ -35,7 +35,16 @@ export interface VrrpPart {
   vrrp: VrrpModel;
   /** The dataplane's control socket, where `lvs_director` names one. */
   controlSocket?: string;
+  /** Services that the health checker puts at addresses of the instances. */
+  awaited?: AwaitedService[];
   run?: RunFlags;
+}
+
+/** A service that has to be in the dataplane before an instance brings its address there. */
+export interface AwaitedService {
+  protocol: Protocol;
+  address: string;
+  port: number;
 }
 
 /** What the health checker gets. */

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { DpvsdClient } from '../../../dpvsd/client.js';
+import { Protocol, Verb } from '../../../dpvsd/generated/control.js';
 import { addressDefaults } from '../../../keepalived/model/vrrp.js';
 import { formatIp, parseIp } from '../../../lib/ip.js';
 import { Log } from '../../../lib/log.js';
@@ -64,6 +66,59 @@ describe('virtual addresses in the dataplane', () => {
     await until('back', () => sink.available);
     assert.deepEqual(present(), [`10.1.0.1 ${OWNER}`, `fd00::1 ${OWNER}`]);
     assert.deepEqual(seen, [false, true]);
+  });
+
+  it('is available when the services of its addresses are there, also those of a dataplane that starts anew', async () => {
+    sink.close();
+    const awaited = [
+      { protocol: 'TCP' as const, address: '10.1.0.1', port: 80 },
+      { protocol: 'UDP' as const, address: 'fd00::1', port: 53 },
+    ];
+    const start = performance.now();
+    sink = new DataplaneAddresses(
+      log,
+      () => ({ garpInterval: 20, gnaInterval: 30 }),
+      dpvsd.path,
+      () => awaited,
+    );
+    const checker = await DpvsdClient.connect({ path: dpvsd.path, client: 'test' });
+    const put = (at: number) =>
+      checker.apply([
+        {
+          verb: Verb.VERB_PUT,
+          object: {
+            $case: 'service',
+            value: {
+              key: {
+                protocol: at === 0 ? Protocol.PROTOCOL_TCP : Protocol.PROTOCOL_UDP,
+                address: parseIp(awaited[at]!.address),
+                port: awaited[at]!.port,
+              },
+              scheduler: 'rr',
+            },
+          },
+        },
+      ]);
+    await until('connected', () => sink.connected);
+    await put(0);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    assert.equal(sink.available, false);
+    await put(1);
+    await until('the services', () => sink.available);
+    assert.ok(performance.now() - start < 3000);
+    assert.deepEqual(lines, []);
+    checker.close();
+
+    await dpvsd.die();
+    await until('lost', () => !sink.available);
+    dpvsd.reboot();
+    await dpvsd.listen();
+    await until('connected', () => sink.connected);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    assert.equal(sink.available, false);
+    // Nobody puts them in: addresses without services may still be wanted.
+    await until('the end of its patience', () => sink.available);
+    assert.ok(lines.some((line) => /has not put its services into the dataplane for 3 seconds/.test(line)));
   });
 
   it('recognises what an earlier process left, and lets operators’ addresses alone', async () => {
