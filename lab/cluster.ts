@@ -674,6 +674,7 @@ function dpvsConf(logFile: string): string {
 global_defs {
     log_level       INFO
     log_file        ${logFile}
+    <init> hugepages off
     <init> kni      on
     <init> idle_policy adaptive
     <init> hugepages off
