@@ -34,6 +34,8 @@ interface Kind {
   json?: boolean;
   /** How long it may take to answer, milliseconds: those that take over a hundred thousand servers need more than those that must never pause. */
   patience: number;
+  /** Options of its Node. */
+  nodeOptions?: readonly string[];
   /** Whether the configuration has work for it. */
   wanted(model: Model, options: Options): boolean;
   part(model: Model, run: RunFlags, options: Options): unknown;
@@ -79,6 +81,9 @@ const kinds: Kind[] = [
     title: 'VRRP',
     program: join(compiled, 'vrrp', 'main.js'),
     patience: QUICK,
+    // Collection on threads of its own would have to be waited for. What a take-over needs is compiled at the start, and stays
+    // compiled however long this node has been backup.
+    nodeOptions: ['--single-threaded-gc', '--no-lazy', '--no-flush-bytecode'],
     wanted: (model, options) =>
       only(options, 'vrrp') &&
       (options.all ||
@@ -351,6 +356,7 @@ export class FrontDoor {
       program: kind.program,
       json: kind.json ?? false,
       patience: kind.patience,
+      nodeOptions: kind.nodeOptions ?? [],
       log: this.#log,
       logTarget: this.#logTarget,
       clock: systemClock,

@@ -43,12 +43,14 @@ export interface SupervisorOptions<Part> {
   onNews?(news: SidecarNews): void;
   /** With `dontRespawn`: it has ended. */
   onLost(code: number): void;
+  /** Options of its Node. */
+  nodeOptions?: readonly string[];
   /** The part is plain enough for JSON (no bigint) and may be big. */
   json?: boolean;
   /** What a front door before this one left running: it ends when the first process here is ready, so that the work does not pause. */
   predecessor?: number | undefined;
   /** How to start the process; replaced in tests. */
-  start?: (program: string, env: NodeJS.ProcessEnv) => ChildProcess;
+  start?: (program: string, env: NodeJS.ProcessEnv, nodeOptions: readonly string[]) => ChildProcess;
   part?: Part;
 }
 
@@ -158,7 +160,7 @@ export class Supervisor<Part> {
     this.#startedAt = clock.now();
     const env: NodeJS.ProcessEnv = { ...process.env, [LOG_ENVIRONMENT]: JSON.stringify(logTarget) };
     delete env.NOTIFY_SOCKET;
-    const child = (this.#options.start ?? startProcess)(program, env);
+    const child = (this.#options.start ?? startProcess)(program, env, this.#options.nodeOptions ?? []);
     this.#child = child;
     let ended = false;
     const lost = (why: string, code: number) => {
@@ -261,12 +263,12 @@ export class Supervisor<Part> {
   }
 }
 
-function startProcess(program: string, env: NodeJS.ProcessEnv): ChildProcess {
+function startProcess(program: string, env: NodeJS.ProcessEnv, nodeOptions: readonly string[]): ChildProcess {
   return fork(program, [], {
     serialization: 'advanced',
     env,
     // What a sidecar allocates is short-lived and little: a small young generation keeps pauses short and memory low.
-    execArgv: [...process.execArgv, '--max-semi-space-size=2'],
+    execArgv: [...process.execArgv, '--max-semi-space-size=2', ...nodeOptions],
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
 }

@@ -3,6 +3,20 @@ export interface Timer {
   cancel(): void;
 }
 
+/** A timer that can be set again without being made anew, for what is put off or repeated for ever. */
+export interface MovableTimer extends Timer {
+  /**
+   * Makes it due at `at`, a time of its clock, with the same callback; also after it has fired or was cancelled.
+   * @param slack as for `after`
+   */
+  move(at: number, slack?: number): void;
+}
+
+/** A clock whose timers move. */
+export interface MovableClock extends Clock {
+  after(delay: number, callback: () => void, name?: string, slack?: number): MovableTimer;
+}
+
 /**
  * Time as the state machines see it. Every machine takes its clock from outside, so that tests run hours of protocol in
  * milliseconds and nothing depends on wall-clock jumps.
@@ -35,7 +49,7 @@ interface Pending {
 }
 
 /** A clock that stands still until a test moves it; timers fire in order of time, then of creation. */
-export class VirtualClock implements Clock {
+export class VirtualClock implements MovableClock {
   #now: number;
   #order = 0;
   #pending: Pending[] = [];
@@ -48,13 +62,18 @@ export class VirtualClock implements Clock {
     return this.#now;
   }
 
-  after(delay: number, callback: () => void, name = ''): Timer {
+  after(delay: number, callback: () => void, name = ''): MovableTimer {
     const entry: Pending = { at: this.#now + Math.max(0, delay), order: this.#order++, callback, name };
     this.#pending.push(entry);
     return {
       cancel: () => {
         const index = this.#pending.indexOf(entry);
         if (index >= 0) this.#pending.splice(index, 1);
+      },
+      move: (at) => {
+        entry.at = Math.max(at, this.#now);
+        entry.order = this.#order++;
+        if (!this.#pending.includes(entry)) this.#pending.push(entry);
       },
     };
   }

@@ -60,6 +60,7 @@ export const SO_PRIORITY = 12;
 export const SO_RCVTIMEO = 20;
 export const SO_BINDTODEVICE = 25;
 export const SO_ATTACH_FILTER = 26;
+export const SO_TIMESTAMPNS = 35;
 export const SO_RCVBUFFORCE = 33;
 export const IPPROTO_IP = 0;
 export const IPPROTO_ICMP = 1;
@@ -107,6 +108,10 @@ const c = {
     'int64_t recvfrom(int fd, void *data, size_t length, int flags, void *address, void *addressLength)',
   ),
   recvmsg: library.func('int64_t recvmsg(int fd, void *message, int flags)'),
+  recvmmsg: library.func(
+    'int recvmmsg(int fd, void *messages, unsigned int count, int flags, void *timeout)',
+  ),
+  clockGettime: library.func('int clock_gettime(int clock, void *time)'),
   read: library.func('int64_t read(int fd, void *data, size_t length)'),
   close: library.func('int close(int fd)'),
   fcntl: library.func('int fcntl(int fd, int command, int64_t argument)'),
@@ -244,6 +249,40 @@ export class MessageBuffer {
     }
     return undefined;
   }
+}
+
+/**
+ * Receives as many packets as are there, into `count` structures of the kernel's `mmsghdr`, without waiting.
+ * @returns their number, 0 when nothing is there
+ */
+export function recvmmsg(fd: number, messages: Buffer, count: number): number {
+  for (;;) {
+    const received = c.recvmmsg(fd, messages, count, MSG_DONTWAIT, null);
+    if (received >= 0) return received;
+    const error = koffi.errno();
+    if (error === errno.EAGAIN) return 0;
+    if (error !== errno.EINTR) throw new LibcError('recvmmsg', error);
+  }
+}
+
+/** Where the bytes of a buffer that is never moved (made by Buffer.alloc) are. */
+export function addressOf(bytes: Buffer): bigint {
+  return koffi.address(bytes);
+}
+
+const CLOCK_REALTIME = 0;
+const time = Buffer.alloc(16);
+
+/** Milliseconds since 1970 with the fraction that Date.now() leaves out. */
+export function wallClock(): number {
+  checked(c.clockGettime(CLOCK_REALTIME, time), 'clock_gettime');
+  return milliseconds(time, 0);
+}
+
+/** A `struct timespec` in milliseconds. */
+export function milliseconds(bytes: Buffer, at: number): number {
+  const seconds = bytes.readUInt32LE(at) + bytes.readInt32LE(at + 4) * 2 ** 32;
+  return seconds * 1000 + bytes.readUInt32LE(at + 8) / 1e6;
 }
 
 /** Reads into `data`. @returns the length, or -1 when nothing is there (EAGAIN) */

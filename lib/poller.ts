@@ -1,4 +1,4 @@
-import type { Clock, Timer } from './clock.js';
+import type { MovableClock, MovableTimer } from './clock.js';
 import { close, Epoll, eventfd, eventfdWrite, read, timerfdArm, timerfdCreate } from './libc.js';
 
 interface Entry {
@@ -12,13 +12,26 @@ interface Entry {
 }
 
 /**
+ * Milliseconds by which it wakes before a timer at most: about as long as the way from the kernel's timer to JavaScript takes.
+ * What is left of it is waited for awake.
+ */
+const LONGEST_LEAD = 0.25;
+/**
+ * Woken again after less than this (milliseconds) it counts as busy, and looks for packets by itself for a while, once in so
+ * long: waiting by the other thread costs two changes of thread for each.
+ */
+const BUSY = 1;
+/** Looking by itself is for times without a timer: Node's own are this inexact (milliseconds). */
+const QUIET_AHEAD = 4;
+
+/**
  * Sockets and timers of a process whose timing matters, on one epoll set: a single thread waits, and wakes Node's event loop.
  *
  * Two properties that Node's own timers do not have: timers are exact to some ten microseconds instead of a millisecond, and
  * before a timer fires every packet that has already arrived is handled. A process that was kept from running for a while
  * therefore never mistakes its own delay for the silence of a peer.
  */
-export class Poller implements Clock {
+export class Poller implements MovableClock {
   readonly #epoll = new Epoll();
   readonly #timer = timerfdCreate();
   readonly #wake = eventfd();
@@ -26,9 +39,15 @@ export class Poller implements Clock {
   readonly #heap: Entry[] = [];
   readonly #scratch = Buffer.alloc(8);
   #order = 0;
+  /** When the timer descriptor becomes readable. */
   #armed = Number.POSITIVE_INFINITY;
+  /** How long waking has taken lately, milliseconds. */
+  #lead = 0;
+  /** What had arrived by this time has been handled. */
+  #readUntil = 0;
   #closed = false;
   #busy = false;
+  #woken = 0;
   #onError: (error: unknown) => void;
   #onLate: (lateness: number) => void = () => {};
 
@@ -44,6 +63,8 @@ export class Poller implements Clock {
   /** The end of the process waits for the thread that waits for events: it must come back, also after an uncaught error. */
   readonly #onExit = () => eventfdWrite(this.#wake);
 
+  readonly #looking = () => this.#look();
+
   /** Is told of every timer by how many milliseconds it was late. */
   set onLate(observe: (lateness: number) => void) {
     this.#onLate = observe;
@@ -53,7 +74,7 @@ export class Poller implements Clock {
     return performance.now();
   }
 
-  after(delay: number, callback: () => void, name = '', slack = 0): Timer {
+  after(delay: number, callback: () => void, name = '', slack = 0): MovableTimer {
     const entry: Entry = {
       at: this.now() + Math.max(0, delay),
       slack,
@@ -65,7 +86,24 @@ export class Poller implements Clock {
     this.#heap.push(entry);
     this.#up(entry.place);
     if (!this.#busy) this.#arm();
-    return { cancel: () => this.#remove(entry) };
+    return {
+      cancel: () => this.#remove(entry),
+      move: (time, spare = 0) => this.#move(entry, time, spare),
+    };
+  }
+
+  #move(entry: Entry, at: number, slack: number): void {
+    const later = at >= entry.at;
+    entry.at = at;
+    entry.slack = slack;
+    entry.order = this.#order++;
+    if (entry.place < 0) {
+      entry.place = this.#heap.length;
+      this.#heap.push(entry);
+      this.#up(entry.place);
+    } else if (later) this.#down(entry.place);
+    else this.#up(entry.place);
+    if (!this.#busy) this.#arm();
   }
 
   /** Calls `reader` whenever `fd` is readable; the reader takes all there is. The descriptor must be non-blocking. */
@@ -87,29 +125,46 @@ export class Poller implements Clock {
 
   #wait(): void {
     this.#epoll.wait((ready) => {
-      if (this.#closed) {
-        this.#epoll.close();
-        close(this.#timer);
-        close(this.#wake);
-        process.off('exit', this.#onExit);
-        return;
-      }
-      this.#busy = true;
-      try {
-        this.#read(ready);
-        this.#expire();
-      } finally {
-        this.#busy = false;
-        this.#arm();
-        this.#wait();
-      }
+      const now = this.now();
+      const busy = now - this.#woken < BUSY;
+      this.#woken = now;
+      this.#handle(ready, busy);
     });
+  }
+
+  /** Looks whether more has come, and goes back to waiting when nothing has. */
+  #look(): void {
+    const ready = this.#epoll.poll();
+    this.#handle(ready, ready.length > 0);
+  }
+
+  #handle(ready: number[], busy: boolean): void {
+    if (this.#closed) {
+      this.#epoll.close();
+      close(this.#timer);
+      close(this.#wake);
+      process.off('exit', this.#onExit);
+      return;
+    }
+    this.#busy = true;
+    try {
+      this.#read(ready);
+      this.#expire();
+    } finally {
+      this.#busy = false;
+      this.#arm();
+      const next = this.#heap[0];
+      if (busy && (!next || next.at > this.now() + QUIET_AHEAD)) setTimeout(this.#looking, BUSY);
+      else this.#wait();
+    }
   }
 
   #read(ready: number[]): void {
     for (const fd of ready) {
       if (fd === this.#timer) {
         read(fd, this.#scratch);
+        const took = this.now() - this.#armed;
+        if (took > 0) this.#lead += (Math.min(took, LONGEST_LEAD) - this.#lead) / 8;
         this.#armed = Number.POSITIVE_INFINITY;
       } else {
         this.#guard(this.#readers.get(fd));
@@ -118,13 +173,16 @@ export class Poller implements Clock {
   }
 
   #expire(): void {
-    for (let first = this.#heap[0]; first && first.at - first.slack <= this.now(); first = this.#heap[0]) {
-      // Packets first: what arrived before this moment may move the timer that is about to fire.
-      const ready = this.#epoll.poll().filter((fd) => fd !== this.#timer && fd !== this.#wake);
-      if (ready.length > 0) {
-        this.#read(ready);
-        first = this.#heap[0];
-        if (!first || first.at - first.slack > this.now()) return;
+    for (let first = this.#heap[0]; first; first = this.#heap[0]) {
+      const due = first.at - first.slack;
+      if (due > this.#readUntil) {
+        const now = this.now();
+        // Only what must not be early is worth waiting for awake.
+        if (due > now && first.at > now + LONGEST_LEAD) return;
+        // Packets first: what arrived before this moment may move the timer that is about to fire.
+        this.#read(this.#epoll.poll().filter((fd) => fd !== this.#timer && fd !== this.#wake));
+        this.#readUntil = now;
+        continue;
       }
       this.#remove(first);
       this.#onLate(Math.max(0, this.now() - first.at));
@@ -143,9 +201,9 @@ export class Poller implements Clock {
   #arm(): void {
     if (this.#closed) return;
     const first = this.#heap[0];
-    if (!first || first.at >= this.#armed) return;
-    this.#armed = first.at;
-    timerfdArm(this.#timer, first.at - this.now());
+    if (!first || first.at - this.#lead >= this.#armed) return;
+    this.#armed = first.at - this.#lead;
+    timerfdArm(this.#timer, this.#armed - this.now());
   }
 
   #remove(entry: Entry): void {

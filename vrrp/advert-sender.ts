@@ -6,6 +6,18 @@ import { encodeTrailer, HmacSequence } from './packet/auth-hmac.js';
 import { encodeAuthenticationHeader, signPacket } from './packet/authentication-header.js';
 import type { Channel } from './transport.js';
 
+/** Adverts that are ready to be sent again: nothing in them has changed. */
+interface Ready {
+  channel: Channel;
+  source: Uint8Array;
+  priority: number;
+  /** Peers with the old checksum, as text. */
+  old: string;
+  sends: { text: string; send: () => number }[];
+}
+
+const noneFailed: ReadonlyMap<string, number> = new Map();
+
 /** Makes and sends the adverts of one virtual router. */
 export class AdvertSender {
   readonly #sequence = new HmacSequence();
@@ -14,6 +26,7 @@ export class AdvertSender {
   #addresses: Uint8Array[] = [];
   #peers: { text: string; bytes: Uint8Array }[] = [];
   #group!: Uint8Array;
+  #ready: Ready | undefined;
 
   constructor(instance: VrrpInstance) {
     this.configure(instance);
@@ -27,6 +40,7 @@ export class AdvertSender {
       bytes: parseIp(address),
     }));
     this.#group = parseIp(instance.multicastGroup);
+    this.#ready = undefined;
   }
 
   /**
@@ -39,26 +53,68 @@ export class AdvertSender {
     source: Uint8Array,
     priority: number,
     oldChecksumPeers: ReadonlySet<string>,
-  ): Map<string, number> {
-    const failed = new Map<string, number>();
+  ): ReadonlyMap<string, number> {
     const instance = this.#instance;
-    const destinations = instance.unicastPeers
-      ? this.#peers
-      : [{ text: instance.multicastGroup, bytes: this.#group }];
+    let failed: Map<string, number> | undefined;
+    const note = (text: string, error: number) => {
+      failed ??= new Map();
+      failed.set(text, error);
+    };
+    if (!this.#signs() && instance.authentication?.type !== 'ah') {
+      for (const { text, send } of this.#made(channel, source, priority, oldChecksumPeers)) {
+        const error = send();
+        if (error !== 0) note(text, error);
+      }
+      return failed ?? noneFailed;
+    }
     // One sequence number for all copies of an advert: the trailer does not cover the destination.
     const sequence = this.#signs() ? this.#sequence.next(Date.now(), instance.authHmac!) : 0n;
-    for (const { text, bytes } of destinations) {
-      const old =
-        instance.unicastPeers !== undefined &&
-        (instance.oldUnicastChecksum === 'always' || oldChecksumPeers.has(text));
-      const advert = this.#advert(source, priority, old ? this.#group : bytes, sequence);
+    for (const { text, bytes } of this.#destinations()) {
+      const advert = this.#advert(source, priority, this.#summed(text, bytes, oldChecksumPeers), sequence);
       const error =
         instance.authentication?.type === 'ah'
           ? this.#sendSigned(channel, source, bytes, advert, instance.authentication.password)
           : channel.send(advert, bytes);
-      if (error !== 0) failed.set(text, error);
+      if (error !== 0) note(text, error);
     }
-    return failed;
+    return failed ?? noneFailed;
+  }
+
+  #destinations(): { text: string; bytes: Uint8Array }[] {
+    const { unicastPeers, multicastGroup } = this.#instance;
+    return unicastPeers ? this.#peers : [{ text: multicastGroup, bytes: this.#group }];
+  }
+
+  /** Destination in the pseudo header of the checksum. */
+  #summed(text: string, bytes: Uint8Array, oldChecksumPeers: ReadonlySet<string>): Uint8Array {
+    const { unicastPeers, oldUnicastChecksum } = this.#instance;
+    const old = unicastPeers !== undefined && (oldUnicastChecksum === 'always' || oldChecksumPeers.has(text));
+    return old ? this.#group : bytes;
+  }
+
+  /** Adverts without number or signature, made when something in them has changed. */
+  #made(
+    channel: Channel,
+    source: Uint8Array,
+    priority: number,
+    oldChecksumPeers: ReadonlySet<string>,
+  ): Ready['sends'] {
+    const old = oldChecksumPeers.size === 0 ? '' : [...oldChecksumPeers].join();
+    const ready = this.#ready;
+    if (
+      ready?.channel === channel &&
+      ready.source === source &&
+      ready.priority === priority &&
+      ready.old === old
+    ) {
+      return ready.sends;
+    }
+    const sends = this.#destinations().map(({ text, bytes }) => {
+      const advert = this.#advert(source, priority, this.#summed(text, bytes, oldChecksumPeers), 0n);
+      return { text, send: channel.prepare(advert, bytes) };
+    });
+    this.#ready = { channel, source, priority, old, sends };
+    return sends;
   }
 
   #signs(): boolean {

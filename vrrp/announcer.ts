@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import type { GarpGroup } from '../keepalived/model/vrrp.js';
+import type { GarpGroup, VirtualAddress } from '../keepalived/model/vrrp.js';
 import type { Timer } from '../lib/clock.js';
 import { parseIp } from '../lib/ip.js';
 import {
@@ -27,11 +27,21 @@ import { ETHERTYPE_IPV6, encodeNeighbourAdvertisement } from './packet/neighbour
 const BURST = 64;
 const BURST_PAUSE = 1;
 const CONTROL_PRIORITY = 7;
+/** How long an answer to "does this interface forward" holds, milliseconds. */
+const ROUTING_KNOWN = 1000;
 
 export interface Pace {
   garpInterval: number;
   gnaInterval: number;
   groups: readonly GarpGroup[];
+}
+
+/** A frame that announces an address, made while there is time. */
+interface Frame {
+  mac: Uint8Array;
+  index: number;
+  bytes: Buffer;
+  to: Buffer;
 }
 
 interface Queue {
@@ -51,6 +61,8 @@ export class Announcer {
   readonly #log: Log;
   readonly #fd: number;
   readonly #queues = new Map<string, Queue>();
+  readonly #made = new WeakMap<VirtualAddress, Frame>();
+  readonly #routing = new Map<string, { until: number; forwards: boolean }>();
   #pace: Pace = { garpInterval: 0, gnaInterval: 0, groups: [] };
   /** Frames sent since the start. */
   sent = 0;
@@ -66,6 +78,11 @@ export class Announcer {
 
   set pace(pace: Pace) {
     this.#pace = pace;
+  }
+
+  /** Makes the frames that `announce` will send. */
+  prepare(addresses: readonly PlacedAddress[]): void {
+    for (const address of addresses) this.#make(address);
   }
 
   announce(addresses: readonly PlacedAddress[], repeat: number): void {
@@ -142,19 +159,40 @@ export class Announcer {
 
   /** @returns false when the queues below are full and it must be tried again */
   #frame(address: PlacedAddress): boolean {
-    const one = this.#interfaces.get(address.interface);
-    if (one?.link.mac.length !== 6) return true;
-    const six = address.spec.address.includes(':');
-    const bytes = parseIp(address.spec.address);
-    const frame = six
-      ? encodeNeighbourAdvertisement(one.link.mac, bytes, forwards(address.interface))
-      : encodeGratuitousArp(one.link.mac, bytes);
-    const type = six ? ETHERTYPE_IPV6 : ETHERTYPE_ARP;
-    const error = trySendto(this.#fd, frame, sockaddrLinkLayer(type, one.link.index, frame.subarray(0, 6)));
+    const frame = this.#make(address);
+    if (!frame) return true;
+    const error = trySendto(this.#fd, frame.bytes, frame.to);
     if (error === errno.EAGAIN || error === errno.ENOBUFS) return false;
     if (error === 0) this.sent++;
     else this.#log.debug(`announcing ${address.spec.address} on ${address.interface}: error ${error}`);
     return true;
+  }
+
+  #make(address: PlacedAddress): Frame | undefined {
+    const link = this.#interfaces.get(address.interface)?.link;
+    if (link?.mac.length !== 6) return undefined;
+    const made = this.#made.get(address.spec);
+    if (made?.index === link.index && made.mac === link.mac) return made;
+    const six = address.spec.address.includes(':');
+    const ip = parseIp(address.spec.address);
+    const bytes = six
+      ? encodeNeighbourAdvertisement(link.mac, ip, this.#forwards(address.interface))
+      : encodeGratuitousArp(link.mac, ip);
+    const to = sockaddrLinkLayer(six ? ETHERTYPE_IPV6 : ETHERTYPE_ARP, link.index, bytes.subarray(0, 6));
+    const frame = { mac: link.mac, index: link.index, bytes, to };
+    // Whether this node is a router may change at any time, and nobody tells.
+    if (!six) this.#made.set(address.spec, frame);
+    return frame;
+  }
+
+  /** Whether this node forwards IPv6 on the interface, which the router flag must tell. */
+  #forwards(name: string): boolean {
+    const now = this.#poller.now();
+    const known = this.#routing.get(name);
+    if (known && now < known.until) return known.forwards;
+    const fresh = { until: now + ROUTING_KNOWN, forwards: forwards(name) };
+    this.#routing.set(name, fresh);
+    return fresh.forwards;
   }
 }
 
@@ -162,7 +200,6 @@ function keyOf(address: PlacedAddress): string {
   return `${address.interface} ${address.spec.address}`;
 }
 
-/** Whether this node forwards IPv6 on the interface, which the router flag must tell. */
 function forwards(name: string): boolean {
   try {
     return readFileSync(`/proc/sys/net/ipv6/conf/${name}/forwarding`, 'latin1').trim() !== '0';

@@ -159,6 +159,7 @@ export class Director {
   async stop(stay = false): Promise<void> {
     this.#stopping = true;
     // All resignations leave before anything else takes time.
+    if (!stay) for (const router of this.routers) router.resign();
     for (const router of this.routers) {
       if (stay) router.leave();
       else router.stop('STOP');

@@ -27,6 +27,7 @@ export async function jsonOf(
   const loop = {
     timers: lateness.count,
     mean_ms: round(lateness.mean),
+    p50_ms: round(lateness.quantile(0.5)),
     p99_ms: round(lateness.quantile(0.99)),
     max_ms: round(lateness.max),
   };

@@ -101,12 +101,15 @@ export function masterDownInterval(settings: ElectionSettings, masterInterval: n
   return settings.downTimerAdverts * masterInterval + skewTime(settings, masterInterval);
 }
 
+/** Part of its interval by which a master's advert may be early. */
+const EARLY = 1 / 20;
+
 /**
  * How much earlier than due a master may send: adverts of many routers can then leave together. A backup's timer is never
  * early.
  */
 export function timerSlack(state: ElectionState, settings: Pick<ElectionSettings, 'advertInterval'>): number {
-  return state.name === 'master' ? settings.advertInterval / 100 : 0;
+  return state.name === 'master' ? settings.advertInterval * EARLY : 0;
 }
 
 /** Order of addresses as unsigned numbers in network order. */
@@ -275,18 +278,26 @@ function backupHears(
 ): Step {
   const masterInterval =
     settings.version === 3 && advert.interval > 0 ? advert.interval : settings.advertInterval;
-  const master = { source: advert.source, priority: advert.priority };
-  const { preemptAt, deadline: _deadline, ...rest } = state;
-  const heard: ElectionState = { ...rest, master, masterInterval, wantsMaster: false };
-  if (advert.priority === 0) {
-    return { state: { ...heard, deadline: now + skewTime(settings, masterInterval) }, actions: [] };
-  }
-  const respected = { ...heard, deadline: now + masterDownInterval(settings, masterInterval) };
+  const known = state.master;
+  const master =
+    known?.source === advert.source && known.priority === advert.priority
+      ? known
+      : { source: advert.source, priority: advert.priority };
+  // Written out, not copied from the state before: this is the one step that a backup takes with every advert.
+  const until = (deadline: number): ElectionState => ({
+    name: state.name,
+    deadline,
+    wantsMaster: false,
+    masterInterval,
+    master,
+  });
+  if (advert.priority === 0) return { state: until(now + skewTime(settings, masterInterval)), actions: [] };
+  const respected = until(now + masterDownInterval(settings, masterInterval));
   if (!settings.preempt || advert.priority >= settings.priority) return { state: respected, actions: [] };
   if (settings.preemptDelay > 0) {
-    const until = preemptAt ?? now + settings.preemptDelay;
-    if (now < until) return { state: { ...respected, preemptAt: until }, actions: [] };
-    return { state: { ...state, master, preemptAt: until }, actions: [] };
+    const end = state.preemptAt ?? now + settings.preemptDelay;
+    if (now < end) return { state: { ...respected, preemptAt: end }, actions: [] };
+    return { state: { ...state, master, preemptAt: end }, actions: [] };
   }
   // Discarded: the timer runs on, and we take over when it expires.
   return { state: { ...state, master }, actions: [] };

@@ -52,6 +52,7 @@ export class KernelAddresses implements AddressSink {
       const one = this.#interfaces.get(placed.interface);
       if (one) this.#ready(placed, one.link.index);
     }
+    this.#announcer.prepare(addresses);
   }
 
   add(addresses: readonly PlacedAddress[]): void {

@@ -27,11 +27,10 @@ import {
   IPV6_RECVPKTINFO,
   IPV6_TCLASS,
   IPV6_UNICAST_HOPS,
-  MessageBuffer,
-  recvfrom,
   SO_BINDTODEVICE,
   SO_PRIORITY,
   SO_RCVBUF,
+  SO_TIMESTAMPNS,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
   SOCK_RAW,
@@ -43,6 +42,7 @@ import {
   socket,
   trySendto,
 } from '../lib/libc.js';
+import { PacketBatch } from '../lib/packet-batch.js';
 import type { Poller } from '../lib/poller.js';
 import { AUTHENTICATION_HEADER_LENGTH } from './packet/authentication-header.js';
 import { finishSum, IPPROTO_VRRP, pseudoHeaderSum, sumWords } from './packet/checksum.js';
@@ -77,12 +77,18 @@ export interface Channel {
    * @returns 0, or the error number
    */
   send(payload: Buffer, destination: Uint8Array, header?: Buffer): number;
+  /** Gets a packet ready that is sent many times. @returns what sends it: 0, or the error number */
+  prepare(payload: Buffer, destination: Uint8Array): () => number;
   /** A new IPv4 header, for those who sign it. */
   header(payloadLength: number, destination: Uint8Array): Buffer;
   close(): void;
 }
 
-export type Listener = (packet: ReceivedPacket) => void;
+/**
+ * Is told of every packet. The same bytes from the same sender come as the same object as the time before.
+ * @param arrived when it came, milliseconds of the poller's clock
+ */
+export type Listener = (packet: ReceivedPacket, arrived: number) => void;
 
 const IPPROTO_RAW = 255;
 /** Band of control traffic in the kernel's queues (linux/pkt_sched.h TC_PRIO_CONTROL). */
@@ -92,10 +98,16 @@ const LARGEST_PACKET = 4608;
 const ETHERTYPE_IPV4 = 0x0800;
 const ETHERTYPE_IPV6 = 0x86dd;
 
+/** Packets that one receive call takes at most. */
+const BATCH = 32;
+
 interface Receiver {
   fd: number;
+  family: Family;
   listeners: Map<number, Set<Listener>>;
   users: number;
+  /** The last packet of each virtual router: masters say the same again and again, which is then not taken apart again. */
+  last: Map<number, ReceivedPacket>;
 }
 
 interface Sender {
@@ -108,8 +120,7 @@ export class Transport {
   readonly #poller: Poller;
   readonly #receivers = new Map<string, Receiver>();
   readonly #senders = new Map<string, Sender>();
-  readonly #buffer = Buffer.alloc(LARGEST_PACKET);
-  readonly #message = new MessageBuffer(LARGEST_PACKET);
+  readonly #batch = new PacketBatch(LARGEST_PACKET, BATCH);
   #onUnknown: (virtualRouterId: number, source: string) => void = () => {};
 
   constructor(poller: Poller) {
@@ -131,13 +142,14 @@ export class Transport {
     if (!receiver) {
       receiver = {
         fd: path.family === 'ipv4' ? receiver4(path) : receiver6(path),
+        family: path.family,
         listeners: new Map(),
         users: 0,
+        last: new Map(),
       };
       this.#receivers.set(receiverKey, receiver);
       const open = receiver;
-      const read = path.family === 'ipv4' ? () => this.#read4(open) : () => this.#read6(open);
-      this.#poller.watch(receiver.fd, read);
+      this.#poller.watch(receiver.fd, () => this.#read(open));
     }
     const senderKey = keyOf(path, 'send');
     let sender = this.#senders.get(senderKey);
@@ -170,7 +182,11 @@ export class Transport {
       header,
       send: (payload, destination, signed) => {
         const front = path.family === 'ipv4' ? (signed ?? header(payload.length, destination)) : undefined;
-        return sendBy(fd, path, payload, destination, front);
+        return packetFor(fd, path, payload, destination, front)();
+      },
+      prepare: (payload, destination) => {
+        const front = path.family === 'ipv4' ? header4(path, payload.length, destination, 0) : undefined;
+        return packetFor(fd, path, payload, destination, front);
       },
       close: () => {
         if (closed) return;
@@ -189,51 +205,107 @@ export class Transport {
     close(one.fd);
   }
 
-  #read4(receiver: Receiver): void {
+  #read(receiver: Receiver): void {
+    const batch = this.#batch;
     for (;;) {
-      const length = recvfrom(receiver.fd, this.#buffer);
-      if (length < 0) return;
-      const packet = this.#buffer.subarray(0, length);
-      const header = decodeIpv4(packet);
-      if (!header || header.totalLength > length || header.totalLength < header.length) continue;
-      // Ethernet pads short packets to 60 bytes: the header knows better.
-      this.#hand(receiver, {
-        source: header.source,
-        destination: header.destination,
-        ttl: header.ttl,
-        protocol: header.protocol,
-        payload: packet.subarray(header.length, header.totalLength),
-        packet: packet.subarray(0, header.totalLength),
-      });
+      const count = batch.receive(receiver.fd);
+      for (let i = 0; i < count; i++) {
+        if (receiver.family === 'ipv4') this.#take4(receiver, i);
+        else this.#take6(receiver, i);
+      }
+      if (count < batch.capacity) return;
     }
   }
 
-  #read6(receiver: Receiver): void {
-    const message = this.#message;
-    for (;;) {
-      const length = message.receive(receiver.fd);
-      if (length < 0) return;
-      const information = message.controlMessage(IPPROTO_IPV6, IPV6_PKTINFO);
-      const hops = message.controlMessage(IPPROTO_IPV6, IPV6_HOPLIMIT);
-      if (!information || !hops) continue;
-      this.#hand(receiver, {
-        source: new Uint8Array(message.sender.subarray(8, 24)),
-        destination: new Uint8Array(information.subarray(0, 16)),
-        ttl: hops.readInt32LE(0),
-        protocol: IPPROTO_VRRP,
-        payload: message.data.subarray(0, length),
-      });
-    }
-  }
-
-  #hand(receiver: Receiver, packet: ReceivedPacket): void {
-    const start = packet.protocol === IPPROTO_VRRP ? 0 : AUTHENTICATION_HEADER_LENGTH;
-    const id = packet.payload[start + 1];
+  #take4(receiver: Receiver, i: number): void {
+    const { bytes } = this.#batch;
+    const start = this.#batch.offset(i);
+    const end = start + this.#batch.length(i);
+    const id = routerId(bytes, start + (bytes[start]! & 15) * 4, end, bytes[start + PROTOCOL_AT]!);
     if (id === undefined) return;
+    const last = receiver.last.get(id);
+    if (last?.packet && samePacket4(last.packet as Buffer, bytes, start, end)) {
+      this.#hand(receiver, id, last, i);
+      return;
+    }
+    const packet = Buffer.from(bytes.subarray(start, end));
+    const header = decodeIpv4(packet);
+    if (!header || header.totalLength > packet.length || header.totalLength < header.length) return;
+    const received: ReceivedPacket = {
+      source: header.source,
+      destination: header.destination,
+      ttl: header.ttl,
+      protocol: header.protocol,
+      // Ethernet pads short packets to 60 bytes: the header knows better.
+      payload: packet.subarray(header.length, header.totalLength),
+      packet: packet.subarray(0, header.totalLength),
+    };
+    receiver.last.set(id, received);
+    this.#hand(receiver, id, received, i);
+  }
+
+  #take6(receiver: Receiver, i: number): void {
+    const batch = this.#batch;
+    const start = batch.offset(i);
+    const end = start + batch.length(i);
+    const id = routerId(batch.bytes, start, end, IPPROTO_VRRP);
+    const information = batch.control(i, IPPROTO_IPV6, IPV6_PKTINFO);
+    const hops = batch.control(i, IPPROTO_IPV6, IPV6_HOPLIMIT);
+    if (id === undefined || information < 0 || hops < 0) return;
+    const control = batch.controlBytes;
+    const ttl = control.readInt32LE(hops);
+    const sender = batch.sender(i);
+    const last = receiver.last.get(id);
+    const same =
+      last !== undefined &&
+      last.ttl === ttl &&
+      sender.compare(last.source, 0, 16, 8, 24) === 0 &&
+      control.compare(last.destination, 0, 16, information, information + 16) === 0 &&
+      batch.bytes.compare(last.payload, 0, last.payload.length, start, end) === 0;
+    if (same) {
+      this.#hand(receiver, id, last, i);
+      return;
+    }
+    const received: ReceivedPacket = {
+      source: new Uint8Array(sender.subarray(8, 24)),
+      destination: new Uint8Array(control.subarray(information, information + 16)),
+      ttl,
+      protocol: IPPROTO_VRRP,
+      payload: Buffer.from(batch.bytes.subarray(start, end)),
+    };
+    receiver.last.set(id, received);
+    this.#hand(receiver, id, received, i);
+  }
+
+  #hand(receiver: Receiver, id: number, packet: ReceivedPacket, i: number): void {
     const listeners = receiver.listeners.get(id);
     if (!listeners) this.#onUnknown(id, formatIp(packet.source));
-    else for (const listener of listeners) listener(packet);
+    else for (const listener of listeners) listener(packet, this.#batch.arrived(i));
   }
+}
+
+/** Where an IPv4 header has its identification, protocol and checksum, and where the addresses begin. */
+const IDENTIFICATION_AT = 4;
+const FLAGS_AT = 6;
+const PROTOCOL_AT = 9;
+const HEADER_SUM_AT = 10;
+const ADDRESSES_AT = 12;
+
+/** The virtual router that a packet is about. @param start where the IP header ends */
+function routerId(bytes: Buffer, start: number, end: number, protocol: number): number | undefined {
+  const at = start + (protocol === IPPROTO_VRRP ? 0 : AUTHENTICATION_HEADER_LENGTH) + 1;
+  return at < end ? bytes[at] : undefined;
+}
+
+/** Whether two IPv4 packets differ in nothing but the identification and the header checksum that covers it. */
+function samePacket4(last: Buffer, bytes: Buffer, start: number, end: number): boolean {
+  const { length } = last;
+  return (
+    end - start === length &&
+    bytes.compare(last, ADDRESSES_AT, length, start + ADDRESSES_AT, end) === 0 &&
+    bytes.compare(last, 0, IDENTIFICATION_AT, start, start + IDENTIFICATION_AT) === 0 &&
+    bytes.compare(last, FLAGS_AT, HEADER_SUM_AT, start + FLAGS_AT, start + HEADER_SUM_AT) === 0
+  );
 }
 
 function keyOf(path: Path, direction: 'receive' | 'send'): string {
@@ -270,6 +342,7 @@ function receiver4(path: Path): number {
   return rawSocket(AF_INET, path.protocol, (fd) => {
     bindToDevice(fd, path);
     if (path.receiveBuffer !== undefined) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, path.receiveBuffer);
+    setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1);
     if (path.unicast) {
       setsockopt(fd, IPPROTO_IP, IP_FREEBIND, 1);
       bind(fd, sockaddrIn(path.source));
@@ -307,6 +380,7 @@ function receiver6(path: Path): number {
   return rawSocket(AF_INET6, path.protocol, (fd) => {
     bindToDevice(fd, path);
     if (path.receiveBuffer !== undefined) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, path.receiveBuffer);
+    setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1);
     setsockopt(fd, IPPROTO_IPV6, IPV6_CHECKSUM, CHECKSUM_OFFSET);
     setsockopt(fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1);
     setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
@@ -377,13 +451,14 @@ function multicastMac(group: Uint8Array): Buffer {
     : Buffer.from([0x33, 0x33, ...group.subarray(12)]);
 }
 
-function sendBy(
+/** A packet that can be sent again and again. @returns what sends it: 0, or the error number */
+function packetFor(
   fd: number,
   path: Path,
   payload: Buffer,
   destination: Uint8Array,
   header: Buffer | undefined,
-): number {
+): () => number {
   if (path.sender) {
     const mac = multicastMac(destination);
     const type = path.family === 'ipv4' ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6;
@@ -394,8 +469,15 @@ function sendBy(
     }
     const ethernet = Buffer.concat([mac, path.sender.mac, Buffer.from([type >> 8, type & 255])]);
     const frame = Buffer.concat([ethernet, header ?? header6(path, payload.length, destination), payload]);
-    return trySendto(fd, frame, sockaddrLinkLayer(type, path.sender.index, mac));
+    const to = sockaddrLinkLayer(type, path.sender.index, mac);
+    return () => trySendto(fd, frame, to);
   }
-  if (header) return trySendto(fd, Buffer.concat([header, payload]), sockaddrIn(destination));
-  return trySendto(fd, payload, sockaddrIn6(destination, 0, path.interface?.index ?? 0));
+  if (header) {
+    // The kernel fills in an identification where there is none, and the header's checksum.
+    const packet = Buffer.concat([header, payload]);
+    const to = sockaddrIn(destination);
+    return () => trySendto(fd, packet, to);
+  }
+  const to = sockaddrIn6(destination, 0, path.interface?.index ?? 0);
+  return () => trySendto(fd, payload, to);
 }

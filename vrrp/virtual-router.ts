@@ -1,5 +1,5 @@
 import type { VrrpInstance } from '../keepalived/model/vrrp.js';
-import type { Clock, Timer } from '../lib/clock.js';
+import type { MovableClock, MovableTimer, Timer } from '../lib/clock.js';
 import { formatIp, parseIp } from '../lib/ip.js';
 import { errno, IPPROTO_AH } from '../lib/libc.js';
 import type { Log } from '../lib/log.js';
@@ -7,6 +7,7 @@ import type { AddressSink, PlacedAddress } from './addresses.js';
 import { placeKey } from './addresses.js';
 import { AdvertSender, advertisedAddresses } from './advert-sender.js';
 import {
+  compareAddresses,
   type ElectionEvent,
   type ElectionSettings,
   type ElectionState,
@@ -41,7 +42,7 @@ export interface DeviceSink {
 
 /** What a router needs of the process around it. */
 export interface RouterSurroundings {
-  clock: Clock;
+  clock: MovableClock;
   transport: Transport;
   routes: RouteSink;
   devices: DeviceSink;
@@ -101,12 +102,15 @@ export class VirtualRouter {
   readonly #complaints = new Map<string, number>();
   #channel: Channel | undefined;
   #channelKey = '';
-  #timer: Timer | undefined;
+  /** Of the election: one for life, moved by every advert. */
+  readonly #timer: MovableTimer;
+  #electionSettings: ElectionSettings | undefined;
   #announcements = new Set<Timer>();
   #lowerPriorityQuietUntil = 0;
   #leftBehind: PlacedAddress[] = [];
   #routesInPlace = false;
-  #refreshTimer: Timer | undefined;
+  #resigned = false;
+  #refreshTimers: Timer[] = [];
   #lastChecked: { packet: ReceivedPacket; source: string; verdict: Verdict; master: boolean } | undefined;
 
   constructor(model: VrrpInstance, around: RouterSurroundings) {
@@ -115,6 +119,8 @@ export class VirtualRouter {
     this.totalPriority = model.priority;
     this.#around = around;
     this.#sender = new AdvertSender(model);
+    this.#timer = around.clock.after(0, () => this.step({ type: 'timer' }), `(${model.name}) election`);
+    this.#timer.cancel();
     this.#receive = {
       instance: model,
       addresses: advertisedAddresses(model),
@@ -140,6 +146,7 @@ export class VirtualRouter {
     const before = this.model;
     this.model = model;
     this.#sender.configure(model);
+    this.#electionSettings = undefined;
     this.#lastChecked = undefined;
     this.#receive.instance = model;
     this.#receive.addresses = advertisedAddresses(model);
@@ -176,10 +183,12 @@ export class VirtualRouter {
     this.#channel = undefined;
     this.#channelKey = '';
     this.path = path;
+    this.#electionSettings = undefined;
+    this.#lastChecked = undefined;
     if (!path) return undefined;
     try {
-      this.#channel = this.#around.transport.open(path, this.model.virtualRouterId, (packet) =>
-        this.#hear(packet),
+      this.#channel = this.#around.transport.open(path, this.model.virtualRouterId, (packet, arrived) =>
+        this.#hear(packet, arrived),
       );
       this.#channelKey = key;
       return undefined;
@@ -199,6 +208,7 @@ export class VirtualRouter {
     if (priority === this.priority) return;
     this.#around.log.info(`(${this.name}) Changing effective priority from ${this.priority} to ${priority}`);
     this.priority = priority;
+    this.#electionSettings = undefined;
     this.step({ type: 'settings' });
     if (this.model.notifyPriorityChanges) {
       if (this.state.name === 'master') this.#notify('MASTER_PRIORITY');
@@ -206,23 +216,33 @@ export class VirtualRouter {
     }
   }
 
-  /** Gives one event to the election and does what it decides. */
-  step(event: ElectionEvent): void {
+  /**
+   * Gives one event to the election and does what it decides.
+   * @param now when it happened
+   */
+  step(event: ElectionEvent, now = this.#around.clock.now()): void {
     const before = this.state;
-    const resumed = before.name === 'init' && this.#leftBehind.length > 0;
+    const known = this.#electionSettings ?? this.#settings();
+    this.#electionSettings = known;
+    const resumes = before.name === 'init' && this.#leftBehind.length > 0;
     const { state, actions } = elect(
       before,
       event,
-      this.#settings(resumed),
-      this.#around.clock.now(),
+      resumes ? { ...known, resumes } : known,
+      now,
       this.grouped,
     );
     this.state = state;
-    if (state.deadline !== before.deadline || !this.#timer) this.#arm();
+    if (state.deadline === undefined) this.#timer.cancel();
+    // A timer that found itself too early is set again as well.
+    else if (state.deadline !== before.deadline || event.type === 'timer') {
+      this.#timer.move(state.deadline, timerSlack(state, this.model));
+    }
+    if (actions.length === 0) return;
     for (const action of actions) {
       switch (action.do) {
         case 'send':
-          this.#send(action.priority);
+          if (action.priority > 0 || !this.#resigned) this.#send(action.priority);
           break;
         case 'become-master':
           this.#becomeMaster();
@@ -245,15 +265,20 @@ export class VirtualRouter {
       }
     }
     const yielded = before.name === 'master' && state.name === 'backup' && event.type === 'advert';
-    if (actions.length > 0) this.#around.settle(this, yielded);
+    this.#around.settle(this, yielded);
+  }
+
+  /** The last word ahead of `stop`: the other node can begin while this one is still taking things down. */
+  resign(): void {
+    if (this.state.name !== 'master' || this.#resigned) return;
+    this.#send(0);
+    this.#resigned = true;
   }
 
   /** Leaves for good. @param state what is told to the outside: STOP at the end, DELETED or FAULT when a reload removes it */
   stop(state: 'STOP' | 'DELETED' | 'FAULT'): void {
-    this.#timer?.cancel();
     this.step({ type: 'stop' });
     this.#forgetLeftBehind();
-    this.#timer?.cancel();
     this.#notify(state);
     this.#channel?.close();
     this.#channel = undefined;
@@ -275,7 +300,7 @@ export class VirtualRouter {
     if (this.placed.length > 0) this.#around.sink(this.model).announce(this.placed, repeat);
   }
 
-  #settings(resumed: boolean): ElectionSettings {
+  #settings(): ElectionSettings {
     const { model } = this;
     return {
       priority: this.priority,
@@ -284,7 +309,6 @@ export class VirtualRouter {
       advertInterval: model.advertInterval,
       downTimerAdverts: model.downTimerAdverts,
       initialState: model.initialState,
-      resumes: resumed,
       preempt: model.preempt,
       preemptDelay: model.preemptDelay,
       lowerPriorityNoAdvert: model.lowerPriorityNoAdvert,
@@ -295,23 +319,6 @@ export class VirtualRouter {
         : { timerExpiredBackupPriority: model.timerExpiredBackupPriority }),
       address: this.source ?? new Uint8Array(4),
     };
-  }
-
-  #arm(): void {
-    this.#timer?.cancel();
-    this.#timer = undefined;
-    const { deadline } = this.state;
-    if (deadline === undefined) return;
-    const { clock } = this.#around;
-    this.#timer = clock.after(
-      deadline - clock.now(),
-      () => {
-        this.#timer = undefined;
-        this.step({ type: 'timer' });
-      },
-      `(${this.name}) ${this.state.name === 'master' ? 'advert' : 'master down'}`,
-      timerSlack(this.state, this.model),
-    );
   }
 
   #send(priority: number): void {
@@ -328,13 +335,10 @@ export class VirtualRouter {
     }
   }
 
-  #hear(packet: ReceivedPacket): void {
-    const own = this.source;
-    if (own && packet.source.every((byte, i) => byte === own[i])) {
-      this.#complain('own', `received an advert from its own address ${formatIp(packet.source)}`);
-      return;
-    }
-    const { source, verdict } = this.#check(packet);
+  #hear(packet: ReceivedPacket, arrived: number): void {
+    const checked = this.#check(packet);
+    if (!checked) return;
+    const { source, verdict } = checked;
     if ('drop' in verdict) {
       this.statistics[counters[verdict.drop]]++;
       this.#complain(`${verdict.drop} ${source}`, `dropped advert from ${source}: ${verdict.detail}`);
@@ -356,28 +360,34 @@ export class VirtualRouter {
       );
     }
     this.#receive.lastMaster = source;
-    this.heard = { source, priority };
-    this.step({ type: 'advert', source: packet.source, priority, interval });
+    if (this.heard?.source !== source || this.heard.priority !== priority) this.heard = { source, priority };
+    this.step({ type: 'advert', source: packet.source, priority, interval }, arrived);
     // Somebody else is master: what a crash left here must not answer beside him.
     if (this.#leftBehind.length > 0 && this.state.name === 'backup' && !this.#takesOver(priority)) {
       this.#forgetLeftBehind();
     }
   }
 
-  /** A master says the same again and again: the same bytes get the same verdict without being taken apart anew. */
-  #check(packet: ReceivedPacket): { source: string; verdict: Verdict } {
+  /**
+   * A master says the same again and again: the same packet gets the same verdict without being taken apart anew.
+   * @returns undefined when the packet is our own
+   */
+  #check(packet: ReceivedPacket): { source: string; verdict: Verdict } | undefined {
     const master = this.state.name === 'master';
     const last = this.#lastChecked;
-    if (last && last.master === master && samePacket(last.packet, packet)) return last;
+    if (last && last.packet === packet && last.master === master) return last;
+    const own = this.source;
+    if (own && compareAddresses(packet.source, own) === 0) {
+      this.#complain('own', `received an advert from its own address ${formatIp(packet.source)}`);
+      return undefined;
+    }
     this.#receive.master = master;
     const verdict = checkPacketFor(this.#receive, packet, Date.now());
     const source = formatIp(packet.source);
     // Adverts that carry a sequence number are never the same.
     const numbered = this.model.authHmac !== undefined || this.model.authentication?.type === 'ah';
     const settled = 'accept' in verdict && this.#receive.lastMaster === source && !numbered;
-    this.#lastChecked = settled
-      ? { packet: { ...packet, payload: Buffer.from(packet.payload) }, source, verdict, master }
-      : undefined;
+    this.#lastChecked = settled ? { packet, source, verdict, master } : undefined;
     return { source, verdict };
   }
 
@@ -395,7 +405,12 @@ export class VirtualRouter {
     sink.add(this.placed);
     this.#around.routes.add(this.model);
     this.#routesInPlace = true;
-    this.takeOverTime = this.#around.clock.now() - start;
+    const inPlace = () => {
+      this.takeOverTime = this.#around.clock.now() - start;
+    };
+    inPlace();
+    // The dataplane's answer is still to come.
+    if (this.model.dpdkInterface !== undefined) void sink.flush().then(inPlace);
     sink.announce(this.placed, this.model.garp.repeat);
     this.#transition('MASTER');
     const { delay, repeat } = this.model.garp;
@@ -406,23 +421,32 @@ export class VirtualRouter {
   }
 
   #scheduleRefresh(): void {
-    this.#refreshTimer?.cancel();
-    const { refresh, refreshRepeat, extraInterfaceInterval } = this.model.garp;
-    const period = refresh > 0 ? refresh : extraInterfaceInterval;
+    for (const timer of this.#refreshTimers) timer.cancel();
+    this.#refreshTimers = [];
+    const { interface: device, virtualMac, garp } = this.model;
+    this.#every(garp.refresh, () => this.placed, garp.refreshRepeat);
+    // Switches hear of the others from no advert: those leave by another interface, or without the virtual MAC.
+    const heard = ({ spec }: PlacedAddress) =>
+      (spec.interface === undefined || spec.interface === device) && !virtualMac?.transmitBase;
+    const extra = () =>
+      garp.extraInterfaceAll ? this.placed : this.placed.filter((address) => !heard(address));
+    this.#every(garp.extraInterfaceInterval, extra, 1);
+  }
+
+  /** Announces addresses again and again while master. @param period milliseconds, 0: never */
+  #every(period: number, addresses: () => PlacedAddress[], repeat: number): void {
     if (period <= 0) return;
-    const sink = this.#around.sink(this.model);
-    const again = () => {
-      this.#refreshTimer = this.#around.clock.after(
-        period,
-        () => {
-          if (this.state.name !== 'master') return;
-          sink.announce(this.placed, refresh > 0 ? refreshRepeat : 1);
-          again();
-        },
-        `(${this.name}) refresh of announcements`,
-      );
-    };
-    again();
+    const { clock } = this.#around;
+    const timer = clock.after(
+      period,
+      () => {
+        if (this.state.name !== 'master') return;
+        this.#around.sink(this.model).announce(addresses(), repeat);
+        timer.move(clock.now() + period);
+      },
+      `(${this.name}) refresh of announcements`,
+    );
+    this.#refreshTimers.push(timer);
   }
 
   #becomeBackup(from: ElectionState['name']): void {
@@ -441,7 +465,7 @@ export class VirtualRouter {
 
   /** The reverse of taking over: announcements end, rules and routes go, addresses go. */
   #release(): void {
-    this.#refreshTimer?.cancel();
+    for (const timer of this.#refreshTimers) timer.cancel();
     for (const timer of this.#announcements) timer.cancel();
     this.#announcements.clear();
     if (this.#routesInPlace) this.#around.routes.remove(this.model);
@@ -532,16 +556,6 @@ export class VirtualRouter {
     this.#complaints.set(kind, now);
     this.#around.log.warning(`(${this.name}) ${sentence}`);
   }
-}
-
-function samePacket(a: ReceivedPacket, b: ReceivedPacket): boolean {
-  return (
-    a.ttl === b.ttl &&
-    a.protocol === b.protocol &&
-    Buffer.compare(a.source, b.source) === 0 &&
-    Buffer.compare(a.destination, b.destination) === 0 &&
-    Buffer.compare(a.payload, b.payload) === 0
-  );
 }
 
 /** IP protocol of an instance's adverts. */

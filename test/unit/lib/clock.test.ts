@@ -18,4 +18,19 @@ describe('VirtualClock', () => {
     assert.deepEqual(fired, ['a@10', 'nested@15', 'b@20', 'c@20']);
     assert.equal(clock.now(), 20);
   });
+
+  it('moves timers, also those that have fired or were cancelled', () => {
+    const clock = new VirtualClock();
+    const fired: string[] = [];
+    const a = clock.after(10, () => fired.push(`a@${clock.now()}`));
+    const b = clock.after(20, () => fired.push(`b@${clock.now()}`));
+    a.move(30);
+    b.cancel();
+    b.move(25);
+    clock.advanceTo(40);
+    a.move(50);
+    a.move(45);
+    clock.advanceTo(60);
+    assert.deepEqual(fired, ['b@25', 'a@30', 'a@45']);
+  });
 });

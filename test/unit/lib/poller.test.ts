@@ -86,6 +86,52 @@ describe('Poller', () => {
     assert.ok(fired[1]! >= 5 && fired[1]! < 25, `${fired}`);
   });
 
+  it('moves a timer to and fro, and sets one again that has fired or was cancelled', async () => {
+    const start = poller.now();
+    const fired: [string, number][] = [];
+    const note = (name: string) => () => fired.push([name, poller.now() - start]);
+    const a = poller.after(5, note('a'));
+    const b = poller.after(50, note('b'));
+    const c = poller.after(12, note('c'));
+    c.cancel();
+    a.move(start + 20);
+    b.move(start + 10);
+    c.move(start + 15);
+    await new Promise<void>((resolve) => poller.after(30, resolve));
+    a.move(start + 40);
+    await new Promise<void>((resolve) => poller.after(30, resolve));
+    assert.deepEqual(
+      fired.map(([name]) => name),
+      ['b', 'c', 'a', 'a'],
+    );
+    for (const [i, due] of [10, 15, 20, 40].entries()) assert.ok(fired[i]![1] >= due, `${fired[i]}`);
+  });
+
+  it('keeps order and time of timers while packets pour in', async () => {
+    const receiver = loopbackSocket();
+    const sender = loopbackSocket();
+    let seen = 0;
+    const buffer = Buffer.alloc(100);
+    poller.watch(receiver, () => {
+      while (recvfrom(receiver, buffer) >= 0) seen++;
+    });
+    const start = poller.now();
+    const fired: number[] = [];
+    const pour = setInterval(() => sendto(sender, Buffer.from('x'), getsockname(receiver)), 0.1);
+    await new Promise<void>((resolve) => {
+      for (const delay of [30, 3, 12]) poller.after(delay, () => fired.push(delay));
+      poller.after(40, resolve);
+    });
+    clearInterval(pour);
+    assert.deepEqual(fired, [3, 12, 30]);
+    assert.ok(poller.now() - start >= 40);
+    await new Promise<void>((resolve) => poller.after(10, resolve));
+    assert.ok(seen > 5, `${seen} packets`);
+    poller.unwatch(receiver);
+    close(receiver);
+    close(sender);
+  });
+
   it('hands over packets that arrived before a timer fell due', async () => {
     const receiver = loopbackSocket();
     const sender = loopbackSocket();
