@@ -75,23 +75,35 @@ const worlds: [string, Partial<ElectionSettings>, Partial<ElectionSettings>][] =
   ['silent to lower priorities', { lowerPriorityNoAdvert: true }, { lowerPriorityNoAdvert: true }],
 ];
 
+/** Points at which something may go wrong: a message that is lost or late, a node that crashes or is stopped. */
+const CHOICES = 11;
+const CHOICES_LATER = 10;
+/** Intervals after which all worlds are settled. */
+const SETTLED = 20;
+
 describe('small worlds: every interleaving of loss, delay and restart', () => {
   for (const [name, first, second] of worlds) {
     it(`two nodes, ${name}: never two masters for long, never none`, () => {
-      const make = (choices: boolean[]) => new World([[settings(0, first)], [settings(1, second)]], choices);
-      for (const choices of allChoices(10)) examine(make, choices, 1);
+      const make = (choices: boolean[], quiet = 0) =>
+        new World([[settings(0, first)], [settings(1, second)]], choices, quiet);
+      for (const choices of allChoices(CHOICES)) examine(make, choices, 1);
+      for (const choices of allChoices(CHOICES_LATER)) {
+        examine((same) => make(same, SETTLED), choices, 1);
+      }
     }).timeout(120_000);
   }
 
   it('two nodes with a sync group of two routers', () => {
-    const make = (choices: boolean[]) =>
+    const make = (choices: boolean[], quiet = 0) =>
       new World(
         [
           [settings(0), settings(0)],
           [settings(1), settings(1)],
         ],
         choices,
+        quiet,
       );
-    for (const choices of allChoices(10)) examine(make, choices, 2);
+    for (const choices of allChoices(CHOICES)) examine(make, choices, 2);
+    for (const choices of allChoices(CHOICES_LATER)) examine((same) => make(same, SETTLED), choices, 2);
   }).timeout(120_000);
 });

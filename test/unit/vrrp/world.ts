@@ -22,8 +22,12 @@ export class World {
   calmSince = 0;
   readonly interval: number;
 
-  constructor(routers: ElectionSettings[][], choices: readonly boolean[]) {
+  readonly #troubleFrom: number;
+
+  /** @param quiet intervals from the start in which nothing goes wrong: then the first trouble meets nodes that are settled */
+  constructor(routers: ElectionSettings[][], choices: readonly boolean[], quiet = 0) {
     this.#choices = choices;
+    this.#troubleFrom = quiet * routers[0]![0]!.advertInterval;
     this.interval = routers[0]![0]!.advertInterval;
     this.nodes = routers.map((settings) => new Node(this, settings));
     for (const node of this.nodes) node.start();
@@ -32,7 +36,7 @@ export class World {
 
   /** True: something goes wrong here. */
   choose(): boolean {
-    if (this.#next >= this.#choices.length) return false;
+    if (this.#next >= this.#choices.length || this.clock.now() < this.#troubleFrom) return false;
     this.calmSince = this.clock.now();
     return this.#choices[this.#next++]!;
   }
@@ -64,9 +68,9 @@ export class World {
     }
   }
 
-  /** Once an interval a node may lose its power and come back. */
+  /** Once an interval a node may lose its power, or be stopped, and come back. */
   #mischief(): void {
-    if (this.choose()) this.nodes[this.choose() ? 1 : 0]!.restart(this.interval * 1.5);
+    if (this.choose()) this.nodes[this.choose() ? 1 : 0]!.restart(this.interval * 1.5, this.choose());
     if (!this.calm) this.clock.after(this.interval, () => this.#mischief());
   }
 
@@ -106,9 +110,10 @@ class Node {
     for (const index of this.routers.keys()) this.#step(index, { type: 'start' });
   }
 
-  /** Without a last word, as a crash is. */
-  restart(downFor: number): void {
+  /** @param orderly it resigns before it goes; a crash has no last word */
+  restart(downFor: number, orderly: boolean): void {
     if (!this.#up) return;
+    if (orderly) for (const index of this.routers.keys()) this.#step(index, { type: 'stop' });
     this.#up = false;
     for (const router of this.routers) {
       router.timer?.cancel();
