@@ -286,8 +286,8 @@ export class VirtualRouter {
 
   /** Ends without a word to the others: what is in place stays, and the next start of this program finds it there. */
   leave(): void {
-    this.#timer?.cancel();
-    this.#refreshTimer?.cancel();
+    this.#timer.cancel();
+    for (const timer of this.#refreshTimers) timer.cancel();
     for (const timer of this.#announcements) timer.cancel();
     this.#announcements.clear();
     this.#notify('STOP');

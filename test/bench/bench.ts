@@ -17,6 +17,8 @@ export interface Bench {
 export interface BenchOptions {
   /** Shorter runs for a quick look; figures are noisier. */
   quick: boolean;
+  /** What was written behind the name (`vrrp:steadiness`): only the rows whose part of the bench has these words. */
+  only?: string;
 }
 
 /** Text table of figures: a line each, a column for each value that any of them has. */

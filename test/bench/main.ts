@@ -13,9 +13,10 @@ import { workers } from './workers.js';
 
 const benches: Bench[] = [dataplane, workers, load, healthcheck, vrrp, twin, keepalivedParse, ospf];
 
-const usage = `npm run bench [-- [--quick] [NAME...]]
+const usage = `npm run bench [-- [--quick] [NAME[:PART]...]]
 ${benches.map(({ name, about }) => `  ${name.padEnd(14)} ${about}`).join('\n')}
-Without a name all of them. The figures are also written as JSON to build/bench.json.`;
+Without a name all of them. vrrp has parts: gaps, gaps-1, gaps-0.1, gaps-0.03, gaps-0.01, instances,
+addresses, steadiness. The figures are also written as JSON to build/bench.json.`;
 
 /** Runs the named benchmarks one after the other and prints their tables; @returns the exit code. */
 async function main(argv: string[]): Promise<number> {
@@ -24,7 +25,8 @@ async function main(argv: string[]): Promise<number> {
     return 0;
   }
   const quick = argv.includes('--quick');
-  const names = argv.filter((word) => !word.startsWith('-'));
+  const wanted = argv.filter((word) => !word.startsWith('-')).map((word) => word.split(':'));
+  const names = wanted.map(([name = '']) => name);
   const unknown = names.find((name) => !benches.some((bench) => bench.name === name));
   if (unknown !== undefined) {
     console.error(`bench: there is no '${unknown}'\n${usage}`);
@@ -36,7 +38,8 @@ async function main(argv: string[]): Promise<number> {
   for (const bench of chosen) {
     console.error(`bench: ${bench.name}: ${bench.about}`);
     try {
-      const figures = await bench.run({ quick });
+      const only = wanted.find(([name]) => name === bench.name)?.[1];
+      const figures = await bench.run({ quick, ...(only === undefined ? {} : { only }) });
       results[bench.name] = figures;
       console.log(`\n${bench.name}: ${bench.about}\n${table(figures)}\n`);
     } catch (error) {

@@ -2,8 +2,22 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { instanceText, type Kind, type Node, Pair, pause, until, whyNoPair } from '../scenarios/vrrp/pair.js';
+import { addressDefaults } from '../../keepalived/model/vrrp.js';
+import { Log } from '../../lib/log.js';
+import { DataplaneAddresses } from '../../vrrp/dataplane-addresses.js';
+import {
+  instanceText,
+  type Kind,
+  type Node,
+  Pair,
+  pause,
+  program,
+  run,
+  until,
+  whyNoPair,
+} from '../scenarios/vrrp/pair.js';
 import type { Bench, BenchOptions, Figure } from './bench.js';
+import { BenchDirector } from './director.js';
 
 /**
  * Fail-over as a client sees it, beside Debian's keepalived in the same run: a UDP probe every millisecond from a third host, the
@@ -12,11 +26,18 @@ import type { Bench, BenchOptions, Figure } from './bench.js';
  */
 export const vrrp: Bench = {
   name: 'vrrp',
-  about: 'VRRP: fail-over gaps, 255 instances, steadiness at 10 ms, beside Debian’s keepalived',
+  about:
+    'VRRP: fail-over gaps, 255 instances, 1,000 addresses, steadiness at 10 ms, beside Debian’s keepalived',
   async run(options) {
-    const reason = whyNoPair('keepalived');
+    const reason = whyNoPair('keepalived', 'chrt');
     if (reason) throw new Error(reason);
-    return [...(await gaps(options)), ...(await manyInstances(options)), ...(await steadiness(options))];
+    const { only = '' } = options;
+    const figures: Figure[] = [];
+    if ('gaps'.startsWith(only) || only.startsWith('gaps-')) figures.push(...(await gaps(options)));
+    if ('instances'.startsWith(only)) figures.push(...(await manyInstances(options)));
+    if ('addresses'.startsWith(only)) figures.push(...(await manyAddresses()));
+    if ('steadiness'.startsWith(only)) figures.push(...(await steadiness(options)));
+    return figures;
   },
 };
 
@@ -74,6 +95,14 @@ function configuration(interval: number, priority: number): string {
   });
 }
 
+/** Starts a part of the measurement on a host: before everything else there, since what it does must not wait for its turn. */
+function helper(node: Node, ...args: string[]): ChildProcess {
+  const program = [process.execPath, '--max-semi-space-size=1', probeProgram, ...args];
+  return spawn('ip', ['netns', 'exec', node.namespace, 'chrt', '--rr', '2', ...program], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+}
+
 /** A pair of one program, with answers on both hosts and the probe on the third. */
 class Trial {
   readonly pair = new Pair();
@@ -83,12 +112,13 @@ class Trial {
   #longest = 0;
   #last = 0;
   #answeredBy = '';
+  #onAdvert: (() => void) | undefined;
 
   constructor(kind: Kind, interval: number) {
     this.kind = kind;
     this.#interval = interval;
-    for (const node of [this.pair.a, this.pair.b]) this.#helper(node, 'answer', node.name);
-    const probe = this.#helper(this.pair.c, 'probe', ADDRESS);
+    for (const node of [this.pair.a, this.pair.b]) this.#helpers.push(helper(node, 'answer', node.name));
+    const probe = helper(this.pair.c, 'probe', ADDRESS);
     createInterface({ input: probe.stdout! }).on('line', (line) => {
       // Time of each answer at the probe, and who gave it.
       const [at, by] = line.split(' ') as [string, string];
@@ -97,14 +127,9 @@ class Trial {
       this.#last = time;
       this.#answeredBy = by;
     });
-  }
-
-  #helper(node: Node, ...args: string[]): ChildProcess {
-    const child = spawn('ip', ['netns', 'exec', node.namespace, process.execPath, probeProgram, ...args], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    this.#helpers.push(child);
-    return child;
+    const adverts = helper(this.pair.c, 'adverts');
+    createInterface({ input: adverts.stdout! }).on('line', () => this.#onAdvert?.());
+    this.#helpers.push(probe, adverts);
   }
 
   startA(): void {
@@ -121,13 +146,19 @@ class Trial {
     );
   }
 
-  /** @returns the gap in milliseconds */
-  async once(failure: Failure): Promise<number> {
+  /**
+   * @param phase when between two adverts it happens, 0 to 1
+   * @returns the gap in milliseconds
+   */
+  async once(failure: Failure, phase: number): Promise<number> {
     await this.#answers('a');
     // The backup must have heard the master, and the probe a steady row of answers.
     await pause(Math.max(300, this.#interval * 1500));
-    // At any moment between two adverts: the rhythm of the trials must not fall into step with theirs.
-    await pause(Math.random() * this.#interval * 1000);
+    await new Promise<void>((resolve) => {
+      this.#onAdvert = resolve;
+    });
+    this.#onAdvert = undefined;
+    await pause(phase * this.#interval * 1000);
     this.#longest = 0;
     await failure.happen(this.pair.a);
     await this.#answers('b');
@@ -151,10 +182,11 @@ class Trial {
   }
 }
 
-async function gaps({ quick }: BenchOptions): Promise<Figure[]> {
+async function gaps({ quick, only }: BenchOptions): Promise<Figure[]> {
   const figures: Figure[] = [];
-  for (const interval of quick ? [0.1, 0.01] : [1, 0.1, 0.03, 0.01]) {
-    const trials = quick ? 3 : interval >= 1 ? 5 : 11;
+  const chosen = Number(only?.replace(/^gaps-?/, '')) || undefined;
+  for (const interval of chosen ? [chosen] : quick ? [0.1, 0.01] : [1, 0.1, 0.03, 0.01]) {
+    const trials = quick ? 5 : interval >= 1 ? 7 : 15;
     // The two pairs take turns, so that the machine's moods hit both.
     const pairs = kinds.map((kind) => new Trial(kind, interval));
     try {
@@ -162,7 +194,10 @@ async function gaps({ quick }: BenchOptions): Promise<Figure[]> {
       for (const failure of failures) {
         const found = new Map<Kind, number[]>(kinds.map((kind) => [kind, []]));
         for (let i = 0; i < trials; i++) {
-          for (const pair of pairs) found.get(pair.kind)!.push(await pair.once(failure));
+          // A failure right before an advert is missed an interval earlier than one right after it: both programs get the same
+          // moments, spread evenly, so that medians of few trials can be compared.
+          const phase = (i + 0.5) / trials;
+          for (const pair of pairs) found.get(pair.kind)!.push(await pair.once(failure, phase));
         }
         for (const kind of kinds) {
           const sorted = found.get(kind)!.sort((a, b) => a - b);
@@ -242,27 +277,155 @@ async function manyInstances({ quick }: BenchOptions): Promise<Figure[]> {
   return figures;
 }
 
+/** How long 1,000 addresses take from the decision to become master: in the kernel, and in a dataplane. */
+async function manyAddresses(): Promise<Figure[]> {
+  const figures: Figure[] = [];
+  const texts = Array.from({ length: 1000 }, (_, i) => `10.77.${i >> 8}.${i & 255}`);
+  const pair = new Pair();
+  try {
+    const excluded = texts.map((address) => `    ${address}/32\n`).join('');
+    const block = instanceText({
+      name: 'VI',
+      id: 33,
+      priority: 150,
+      addresses: [ADDRESS],
+      lines: ['version 3'],
+    });
+    pair.a.start('ours', block.replace(/}\n$/, `  virtual_ipaddress_excluded {\n${excluded}  }\n}\n`));
+    await until(
+      () => `a is master: ${pair.a.log}`,
+      () => pair.a.log.includes('Entering MASTER STATE'),
+    );
+    pair.a.signal(Number(run(process.execPath, program, '--signum=JSON')));
+    await until('the dump', () => pair.a.file('keepalived.json') !== '');
+    const [state] = JSON.parse(pair.a.file('keepalived.json')) as { data: { take_over_ms: number } }[];
+    figures.push({ case: '1,000 addresses in the kernel', values: { ms: state!.data.take_over_ms } });
+  } finally {
+    pair.remove();
+  }
+  const director = await BenchDirector.start({ connections: 1024, hugepages: false });
+  const log = new Log((_severity, line) => console.error(`  ${line}`));
+  const sink = new DataplaneAddresses(log, () => ({ garpInterval: 0, gnaInterval: 0 }), director.ipc);
+  try {
+    await until('the dataplane answers', () => sink.available);
+    const addresses = texts.map((address) => ({ spec: addressDefaults(address), interface: 'dpdk0' }));
+    const start = performance.now();
+    sink.add(addresses);
+    await sink.flush();
+    const owned = performance.now() - start;
+    sink.announce(addresses, 1);
+    await sink.flush();
+    const announced = performance.now() - start;
+    figures.push({
+      case: '1,000 addresses in the dataplane',
+      values: { ms: owned, 'announcements ordered ms': announced },
+    });
+  } finally {
+    sink.close();
+    await director.stop();
+  }
+  for (const { case: name, values } of figures) console.error(`  ${name}: ${JSON.stringify(values)}`);
+  return figures;
+}
+
+/** Trackers of every kind that both programs have in a namespace, none of which ever changes. */
+const trackers = `vrrp_script fine {
+  script "/bin/true"
+  interval 1
+}
+vrrp_track_file number {
+  file /dev/null
+}
+`;
+const tracking = [
+  'track_script {',
+  'fine',
+  '}',
+  'track_file {',
+  'number',
+  '}',
+  'track_interface {',
+  'eth1',
+  '}',
+];
+
+function steadyText(kind: Kind, priority: number): string {
+  const ours = kind === 'ours';
+  const lines = ['state BACKUP', 'version 3', 'advert_int 0.01', ...tracking];
+  // keepalived hears of processes by the kernel's connector, which is silent outside the first network namespace.
+  if (ours) lines.push('track_process {', 'init', '}');
+  return `${ours ? 'global_defs {\n  json_version 2\n}\nvrrp_track_process init {\n  process systemd\n  quorum 0\n  weight 1\n}\n' : ''}${trackers}${instanceText({ name: 'VI', id: 200, priority, addresses: [ADDRESS], lines })}`;
+}
+
 async function steadiness({ quick }: BenchOptions): Promise<Figure[]> {
   const seconds = quick ? 10 : 600;
   const figures: Figure[] = [];
   for (const kind of kinds) {
     const pair = new Pair();
+    const adverts = helper(pair.c, 'adverts');
     try {
-      pair.a.start(kind, configuration(0.01, 150));
-      await until('a is master', () => pair.a.has(ADDRESS));
-      pair.b.start(kind, configuration(0.01, 100));
-      await until('b is backup', () => pair.b.log.includes('Entering BACKUP'));
+      let last = 0;
+      let late: number[] = [];
+      createInterface({ input: adverts.stdout! }).on('line', (line) => {
+        const [at, from] = line.split(' ').map(Number) as [number, number, number];
+        if (from !== 1) return;
+        if (last > 0) late.push(at - last - 10);
+        last = at;
+      });
+      pair.a.start(kind, steadyText(kind, 150));
+      await until(
+        () => `a is master: ${pair.a.log}`,
+        () => pair.a.has(ADDRESS),
+      );
+      pair.b.start(kind, steadyText(kind, 100));
+      await until(
+        () => `b is backup: ${pair.b.log}`,
+        () => pair.b.log.includes('Entering BACKUP'),
+      );
       await pause(1000);
       const takeovers = () => pair.b.log.match(/Entering MASTER/g)?.length ?? 0;
       const before = takeovers();
+      late = [];
       await pause(seconds * 1000);
+      const sorted = late.sort((x, y) => x - y);
+      const share = (of: number) => sorted[Math.min(sorted.length - 1, Math.floor(of * sorted.length))] ?? 0;
       figures.push({
         case: `false take-overs, advert_int 0.01, ${kind}`,
-        values: { 'take-overs': takeovers() - before, seconds },
+        values: {
+          'take-overs': takeovers() - before,
+          seconds,
+          adverts: sorted.length,
+          'late p50 ms': share(0.5),
+          'late p99 ms': share(0.99),
+          'late max ms': share(1),
+          ...(kind === 'ours' ? await loopDelays(pair) : {}),
+        },
       });
+      console.error(`  ${figures.at(-1)!.case}: ${JSON.stringify(figures.at(-1)!.values)}`);
     } finally {
+      adverts.kill('SIGKILL');
       pair.remove();
     }
   }
   return figures;
+}
+
+/** How late timers were, as our two processes tell. */
+async function loopDelays(pair: Pair): Promise<Record<string, number>> {
+  const values: Record<string, number> = {};
+  const signal = Number(run(process.execPath, program, '--signum=JSON'));
+  for (const [role, node] of [
+    ['master', pair.a],
+    ['backup', pair.b],
+  ] as const) {
+    node.signal(signal);
+    await until('the dump', () => node.file('keepalived.json') !== '');
+    const { event_loop: loop } = JSON.parse(node.file('keepalived.json')) as {
+      event_loop: { p50_ms: number; p99_ms: number; max_ms: number };
+    };
+    values[`${role} timers p50 ms`] = loop.p50_ms;
+    values[`${role} timers p99 ms`] = loop.p99_ms;
+    values[`${role} timers max ms`] = loop.max_ms;
+  }
+  return values;
 }

@@ -50,6 +50,19 @@ async function dumps(node: Node): Promise<Dumps> {
   };
 }
 
+/** Whether this kernel knows devices of this kind on top of another. */
+function kernelMakes(kind: string): boolean {
+  const namespace = `vk${process.pid}`;
+  run('ip', 'netns', 'add', namespace);
+  try {
+    run('ip', '-n', namespace, 'link', 'add', 'lower', 'type', 'veth', 'peer', 'name', 'other');
+    const words = ['-n', namespace, 'link', 'add', 'link', 'lower', 'name', 'upper', 'type', kind];
+    return spawnSync('ip', words).status === 0;
+  } finally {
+    run('ip', 'netns', 'del', namespace);
+  }
+}
+
 async function withPair(work: (pair: Pair) => Promise<void>): Promise<void> {
   const pair = new Pair();
   try {
@@ -354,12 +367,52 @@ ${instanceText({
       const own = strangers.length;
       assert.ok(own < 20, `${own} IGMP and ND packets`);
     }));
+
+  it('a VMAC with IPv6: adverts and neighbour advertisements carry it, and keepalived gives way', () =>
+    withPair(async (pair) => {
+      const mac = '00:00:5e:00:02:34';
+      const text = (priority: number) =>
+        instanceText({
+          name: 'SIX',
+          id: 52,
+          priority,
+          addresses: ['fe80::55:52/64', 'fd55::52/64'],
+          lines: [...fast, 'use_vmac'],
+        });
+      const ping = (address: string) =>
+        run('ip', 'netns', 'exec', pair.c.namespace, 'ping', '-c', '2', '-i', '0.2', '-W', '5', address);
+      await pair.capture();
+      pair.b.start('keepalived', text(100));
+      await settled(pair, pair.b, 'fd55::52');
+      pair.a.start('ours', text(150));
+      await settled(pair, pair.a, 'fd55::52');
+      assert.match(pair.a.ip('-d', 'link', 'show', 'vrrp.52'), new RegExp(mac));
+      ping('fd55::52');
+      assert.match(pair.c.ip('neigh', 'show', 'fd55::52'), new RegExp(mac));
+      await pause(1000);
+      await pair.a.stop();
+      await settled(pair, pair.b, 'fd55::52');
+      ping('fd55::52');
+      assert.equal(pair.a.ip('link', 'show').includes('vrrp.52'), false, 'the device is gone');
+      const adverts = await pair.dissect('vrrp && ipv6.src == fe80::1', 'eth.src', 'ipv6.hlim');
+      assert.ok(adverts.length > 5);
+      assert.deepEqual([...new Set(adverts.map((fields) => fields.join(' ')))], [`${mac} 255`]);
+      const announced = await pair.dissect(
+        'icmpv6.type == 136 && ipv6.dst == ff02::1 && icmpv6.nd.na.target_address == fd55::52',
+        'eth.src',
+        'icmpv6.opt.linkaddr',
+      );
+      assert.ok(announced.length > 0);
+      assert.deepEqual([...new Set(announced.flat())], [mac]);
+      const bad = await pair.dissect('(vrrp || icmpv6) && _ws.malformed', 'frame.number');
+      assert.deepEqual(bad, []);
+    }));
 });
 
 describe('VRRP process', function () {
   this.timeout(60_000);
   before(function () {
-    const reason = whyNoPair();
+    const reason = whyNoPair('tcpdump', 'tshark');
     if (reason) skipBecause(this, reason);
   });
 
@@ -596,6 +649,86 @@ describe('VRRP process', function () {
       assert.ok(pair.a.has('10.55.0.141'));
       assert.ok(!pair.b.log.includes('Entering MASTER STATE'), pair.b.log);
     }));
+
+  it('announces again: refreshes everything, or only what no advert tells the switch', () =>
+    withPair(async (pair) => {
+      const once = [...fast, 'garp_master_delay 0', 'garp_master_repeat 1'];
+      await pair.capture();
+      pair.a.start(
+        'ours',
+        instanceText({
+          name: 'EXTRA',
+          id: 43,
+          priority: 100,
+          addresses: ['10.55.0.143', '10.56.0.143 dev eth1'],
+          lines: [...once, 'garp_extra_if 1'],
+        }) +
+          instanceText({
+            name: 'REFRESH',
+            id: 44,
+            priority: 100,
+            addresses: ['10.55.0.144'],
+            lines: [...once, 'garp_master_refresh 1', 'garp_master_refresh_repeat 2'],
+          }),
+      );
+      await until(
+        () => pair.a.log,
+        () => pair.a.log.match(/Entering MASTER STATE/g)?.length === 2,
+      );
+      let sent = 0;
+      // One each at the beginning, then every second one for eth1 and two for REFRESH.
+      const end = performance.now() + 15_000;
+      while (sent < 9 && performance.now() < end) {
+        await pause(200);
+        sent = Number(/Announcements sent = (\d+)/.exec((await dumps(pair.a)).data)![1]);
+      }
+      assert.ok(sent >= 9, `${sent} announcements`);
+      const of = async (address: string) =>
+        (await pair.dissect(`arp.isgratuitous && arp.src.proto_ipv4 == ${address}`, 'frame.number')).length;
+      assert.equal(await of('10.55.0.143'), 1);
+      assert.ok((await of('10.55.0.144')) >= 5);
+    }));
+
+  const ipvlanText = instanceText({
+    name: 'VI',
+    id: 42,
+    priority: 100,
+    addresses: ['10.55.0.142/24'],
+    lines: [...fast, 'use_ipvlan ipv.42'],
+  });
+
+  it('use_ipvlan: the addresses live on the device, which goes with the process', async function () {
+    if (!kernelMakes('ipvlan')) skipBecause(this, 'this kernel has no ipvlan');
+    await withPair(async ({ a, c }) => {
+      a.start('ours', ipvlanText);
+      await until(
+        () => a.log,
+        () => a.has('10.55.0.142'),
+      );
+      assert.match(a.ip('addr', 'show', 'dev', 'ipv.42'), /10\.55\.0\.142/);
+      run('ip', 'netns', 'exec', c.namespace, 'ping', '-c', '2', '-i', '0.2', '-W', '5', '10.55.0.142');
+      await a.stop();
+      assert.equal(a.ip('link', 'show').includes('ipv.42'), false);
+    });
+  });
+
+  it('use_ipvlan on a kernel without it: FAULT with the reason, and a reload without it is enough', async function () {
+    if (kernelMakes('ipvlan')) skipBecause(this, 'this kernel has ipvlan');
+    await withPair(async ({ a }) => {
+      a.start('ours', ipvlanText);
+      await until(
+        () => a.log,
+        () => a.log.includes('Entering FAULT STATE'),
+      );
+      assert.match(a.log, /\(VI\) cannot make ipvlan ipv\.42: .*EOPNOTSUPP/);
+      assert.ok(!a.has('10.55.0.142'));
+      a.reload(ipvlanText.replace(/.*use_ipvlan.*\n/, ''));
+      await until(
+        () => a.log,
+        () => a.has('10.55.0.142'),
+      );
+    });
+  });
 
   it('ends in order, even when its front door is dead and nobody reads its log any more', () =>
     withPair(async (pair) => {
