@@ -17,9 +17,10 @@ const scopes = new Map([
 export function addressText(director: Director, router: VirtualRouter, spec: VirtualAddress): string {
   const full = spec.address.includes(':') ? 128 : 32;
   const { model } = router;
+  const virtual = director.virtualMacs.device(model, spec.interface);
   const device =
     model.dpdkInterface ??
-    director.virtualMacs.device(model, spec.interface)?.name ??
+    (virtual && `${virtual.name}@${virtual.base}`) ??
     spec.interface ??
     model.interface ??
     '(none)';

@@ -1,3 +1,4 @@
+import { routeLine, ruleLine } from '../keepalived/write/vrrp.js';
 import type { Director } from './director.js';
 import { addressText } from './dump-data.js';
 import type { VirtualRouter } from './virtual-router.js';
@@ -55,7 +56,7 @@ function dataOf(director: Director, router: VirtualRouter): Record<string, unkno
     skip_check_adv_addr: Number(model.skipCheckAdvertAddresses),
     strict_mode: Number(model.strict),
     vmac_ifname: device?.name ?? '',
-    ifp_ifname: model.interface ?? '',
+    ifp_ifname: device?.name ?? model.interface ?? '',
     master_priority: master ? 0 : (router.heard?.priority ?? 0),
     last_transition: seconds(router.lastTransition),
     garp_delay: seconds(model.garp.delay),
@@ -82,18 +83,29 @@ function dataOf(director: Director, router: VirtualRouter): Record<string, unkno
     smtp_alert: model.smtpAlert,
     notify_deleted: model.notify.deleted !== undefined,
     ...scripts(router),
-    ...(model.virtualAddresses.length > 0
-      ? { vips: model.virtualAddresses.map((spec) => addressText(director, router, spec)) }
-      : {}),
-    ...(model.excludedAddresses.length > 0
-      ? { evips: model.excludedAddresses.map((spec) => addressText(director, router, spec)) }
-      : {}),
-    ...(model.version === 2
-      ? {
-          auth_type: model.authentication ? (model.authentication.type === 'pass' ? 1 : 2) : 0,
-          ...(model.authentication ? { auth_data: model.authentication.password } : {}),
-        }
-      : {}),
+    ...list(
+      'vips',
+      model.virtualAddresses.map((spec) => addressText(director, router, spec)),
+    ),
+    ...list(
+      'evips',
+      model.excludedAddresses.map((spec) => addressText(director, router, spec)),
+    ),
+    ...list('vroutes', model.virtualRoutes.map(routeLine)),
+    ...list('vrules', model.virtualRules.map(ruleLine)),
+    ...list(
+      'track_ifp',
+      model.trackInterfaces.map(({ name }) => name),
+    ),
+    ...list(
+      'track_script',
+      model.trackScripts.flatMap(({ name }) => {
+        const script = director.model.scripts.find((one) => one.name === name);
+        return script ? [quoted(script.script.argv)] : [];
+      }),
+    ),
+    auth_type: model.authentication ? (model.authentication.type === 'pass' ? 1 : 2) : 0,
+    ...(model.authentication ? { auth_data: model.authentication.password } : {}),
     take_over_ms: round(router.takeOverTime),
     faults: router.faults,
     master_address: master || !router.heard ? '' : router.heard.source,
@@ -112,6 +124,15 @@ function scripts(router: VirtualRouter): Record<string, string> {
     ['script_master_rx_lower_pri', notify.masterReceivedLowerPriority],
   ];
   return Object.fromEntries(
-    named.flatMap(([name, script]) => (script && script !== true ? [[name, script.argv.join(' ')]] : [])),
+    named.flatMap(([name, script]) => (script && script !== true ? [[name, quoted(script.argv)]] : [])),
   );
+}
+
+/** A list that is left out when there is nothing in it. */
+function list(name: string, entries: readonly string[]): Record<string, readonly string[]> {
+  return entries.length > 0 ? { [name]: entries } : {};
+}
+
+function quoted(argv: readonly string[]): string {
+  return argv.map((word) => `'${word}'`).join(' ');
 }

@@ -76,7 +76,8 @@ function nextHop(hop: NextHop): string[] {
   return words;
 }
 
-function routeLine(route: VirtualRoute): string {
+/** A route as keepalived.conf writes it. */
+export function routeLine(route: VirtualRoute): string {
   const words: (string | number)[] = [route.family === 'ipv4' ? 'inet' : 'inet6', route.type];
   if (route.mode !== 'add') words.push(route.mode);
   words.push('to', route.destination ? prefixText(route.destination) : 'default');
@@ -129,7 +130,8 @@ function routeLine(route: VirtualRoute): string {
   return words.join(' ');
 }
 
-function ruleLine(rule: VirtualRule): string {
+/** A rule as keepalived.conf writes it. */
+export function ruleLine(rule: VirtualRule): string {
   const words: (string | number)[] = [rule.family === 'ipv4' ? 'inet' : 'inet6'];
   const put = (name: string, value: string | number | bigint | undefined) => {
     if (value !== undefined) words.push(name, String(value));

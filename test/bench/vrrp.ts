@@ -303,7 +303,7 @@ async function manyAddresses(): Promise<Figure[]> {
   } finally {
     pair.remove();
   }
-  const director = await BenchDirector.start({ connections: 1024, hugepages: false });
+  const director = await BenchDirector.start({ connections: 65_536, hugepages: false });
   const log = new Log((_severity, line) => console.error(`  ${line}`));
   const sink = new DataplaneAddresses(log, () => ({ garpInterval: 0, gnaInterval: 0 }), director.ipc);
   try {

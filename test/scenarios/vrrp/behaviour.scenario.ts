@@ -327,6 +327,85 @@ ${instanceText({
       assert.deepEqual(scripts(pair.a), scripts(pair.b));
     }));
 
+  it('JSON and statistics have the fields of keepalived’s, in their order, with the same values', () =>
+    withPair(async (pair) => {
+      const text =
+        'vrrp_script fine {\n  script "/usr/bin/true a"\n  interval 1\n}\n' +
+        instanceText({
+          name: 'TWO',
+          id: 93,
+          priority: 100,
+          addresses: ['10.55.0.193/24', '10.55.0.194 dev eth0 scope link'],
+          lines: [
+            'version 2',
+            'advert_int 1',
+            'garp_master_refresh 60',
+            'authentication {',
+            'auth_type PASS',
+            'auth_pass abc',
+            '}',
+            'virtual_ipaddress_excluded {',
+            'fd55::93/64',
+            '}',
+            'notify_master "/usr/bin/true master"',
+            'notify "/usr/bin/true any"',
+          ],
+        }) +
+        instanceText({
+          name: 'SIX',
+          id: 94,
+          priority: 120,
+          addresses: ['fe80::55:94/64', 'fd55::94/64'],
+          lines: [
+            ...[...fast, 'nopreempt', 'use_vmac'],
+            ...['track_interface {', 'eth1 weight 10', '}', 'track_script {', 'fine', '}'],
+            ...['virtual_rules {', 'from 10.55.0.137 table 97 preference 9700', '}'],
+            ...['virtual_routes {', 'blackhole 10.96.0.0/24 table 97', '}'],
+          ],
+        });
+      const dumped = async (node: Node, kind: Kind) => {
+        node.start(kind, text);
+        await until(
+          () => node.log,
+          () => node.has('10.55.0.194') && node.has('fd55::94') && node.has('fd55::93'),
+        );
+        const all = { json: 'keepalived.json', stats: 'keepalived.stats' };
+        for (const name of Object.values(all)) rmSync(join(node.directory, name), { force: true });
+        node.signal(Number(run(process.execPath, program, '--signum=JSON')));
+        await until('JSON', () => node.file(all.json).trimEnd().endsWith('}]'));
+        node.signal('SIGUSR2');
+        const complete = /Priority Zero:\s+Received: \d+\s+Sent: \d+\n/g;
+        await until('statistics', () => node.file(all.stats).match(complete)?.length === 2);
+        await node.stop();
+        return {
+          json: JSON.parse(node.file(all.json)) as Record<'data' | 'stats', Record<string, unknown>>[],
+          // Numbers differ, words do not.
+          stats: node.file(all.stats).replaceAll(/\d+$/gm, 'N').trim(),
+        };
+      };
+      const ours = await dumped(pair.a, 'ours');
+      const theirs = await dumped(pair.a, 'keepalived');
+      assert.equal(ours.stats, theirs.stats);
+      assert.equal(ours.json.length, theirs.json.length);
+      for (const [i, entry] of theirs.json.entries()) {
+        for (const part of ['data', 'stats'] as const) {
+          const own = ours.json[i]![part];
+          const names = Object.keys(entry[part]);
+          assert.deepEqual(
+            Object.keys(own).filter((name) => names.includes(name)),
+            names,
+          );
+          for (const name of names) assert.equal(typeof own[name], typeof entry[part][name], name);
+        }
+        const { last_transition: _ours, ...own } = ours.json[i]!.data;
+        const { last_transition: _theirs, ...real } = entry.data;
+        for (const [name, value] of Object.entries(real)) {
+          // Routes and rules are written as in the configuration, not in the words of `ip`.
+          if (name !== 'vroutes' && name !== 'vrules') assert.deepEqual(own[name], value, name);
+        }
+      }
+    }));
+
   it('a VMAC: adverts and announcements carry it, and keepalived gives way', () =>
     withPair(async (pair) => {
       const text = (priority: number, lines: string[] = []) =>
@@ -441,6 +520,106 @@ describe('VRRP process', function () {
       assert.ok(!pair.b.log.includes('Entering MASTER STATE'), pair.b.log);
       await pair.a.stop();
       assert.ok(!pair.a.has('10.55.0.131'));
+    }));
+
+  it('split brain: logged with both addresses, counted, and told by script and FIFO', () =>
+    withPair(async (pair) => {
+      const { a, b } = pair;
+      const fifo = join(a.directory, 'fifo');
+      const told = join(a.directory, 'told');
+      run('mkfifo', fifo);
+      run('sh', '-c', `timeout 60 cat <>${fifo} >${fifo}.log 2>/dev/null &`);
+      const text = (node: Node, priority: number) =>
+        `global_defs {\n  script_user root\n  vrrp_notify_fifo ${join(node.directory, 'fifo')}\n}\n${instanceText(
+          {
+            name: 'VI',
+            id: 45,
+            priority,
+            addresses: ['10.55.0.145'],
+            lines: [...fast, `notify_master_rx_lower_pri "/usr/bin/touch ${join(node.directory, 'told')}"`],
+          },
+        )}`;
+      for (const node of [a, b]) node.isolate(true);
+      a.start('ours', text(a, 150));
+      b.start('ours', text(b, 100));
+      const seen = [
+        [a, 'two masters: 10.55.0.1 with priority 150 and 10.55.0.2 with priority 100'],
+        [b, 'two masters: 10.55.0.2 with priority 100 and 10.55.0.1 with priority 150'],
+      ] as const;
+      const missing = () => seen.filter(([node, line]) => !node.log.includes(line));
+      // Who is heard first when they meet is chance: the lower one gives way before it is heard, or is heard and told.
+      for (let meeting = 0; missing().length > 0 && meeting < 30; meeting++) {
+        for (const node of [a, b]) node.isolate(true);
+        await until('two masters', () => a.has('10.55.0.145') && b.has('10.55.0.145'));
+        await pause(Math.random() * 100);
+        for (const node of [a, b]) node.isolate(false);
+        await settled(pair, a, '10.55.0.145');
+      }
+      assert.deepEqual(
+        missing().map(([node]) => node.log),
+        [],
+      );
+      await until('the script', () => existsSync(told));
+      await until('the FIFO', () => a.file('fifo.log').includes('INSTANCE "VI" MASTER_RX_LOWER_PRI 150\n'));
+      for (const node of [a, b]) {
+        const { json, data } = await dumps(node);
+        assert.ok(json[0]!.stats.split_brain! > 0);
+        assert.match(data, /Two masters seen = [1-9]/);
+      }
+    }));
+
+  it('auth_hmac: a pair with the same key, a change of key without two masters, and a stranger who is not believed', () =>
+    withPair(async (pair) => {
+      const { a, b } = pair;
+      const [one, two] = ['a', 'b'].map((letter) => letter.repeat(40));
+      const hmac = (keys: string[], active: number, mode = 'enforce') => [
+        'auth_hmac {',
+        ...keys.map((key, i) => `key ${i + 1} ${key}`),
+        `active_key ${active}`,
+        `mode ${mode}`,
+        '}',
+      ];
+      const text = (priority: number, lines: string[]) =>
+        instanceText({
+          name: 'FOUR',
+          id: 46,
+          priority,
+          addresses: ['10.55.0.146'],
+          lines: [...fast, ...lines],
+        }) +
+        instanceText({
+          name: 'SIX',
+          id: 47,
+          priority,
+          addresses: ['fe80::55:47'],
+          lines: [...fast, ...lines],
+        });
+      const addresses = ['10.55.0.146', 'fe80::55:47'];
+      a.start('ours', text(150, hmac([one!], 1)));
+      for (const address of addresses) await settled(pair, a, address);
+      b.start('ours', text(100, hmac([one!], 1)));
+      await until(
+        () => b.log,
+        () => b.log.match(/Entering BACKUP STATE/g)?.length === 2,
+      );
+      // Both learn the new key before one of them uses it.
+      b.reload(text(100, hmac([one!, two!], 1)));
+      a.reload(text(150, hmac([one!, two!], 1)));
+      await pause(500);
+      a.reload(text(150, hmac([one!, two!], 2)));
+      await pause(1500);
+      assert.doesNotMatch(b.log, /Entering MASTER STATE/);
+      const { json } = await dumps(b);
+      for (const { stats } of json) assert.equal(stats.auth_failure, 0);
+      assert.ok(json.every(({ stats }) => stats.advert_rcvd! > 15));
+      // A node without the key is not listened to, and does not listen.
+      b.reload(text(100, hmac([two!, one!], 1)));
+      await until(
+        () => b.log,
+        () => addresses.every((address) => b.has(address)),
+      );
+      const after = (await dumps(b)).json;
+      for (const { stats } of after) assert.ok(stats.auth_failure! > 0);
     }));
 
   it('gives up what a killed process left as soon as it hears the new master', () =>
