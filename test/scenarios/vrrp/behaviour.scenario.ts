@@ -829,6 +829,60 @@ describe('VRRP process', function () {
       assert.ok(!pair.b.log.includes('Entering MASTER STATE'), pair.b.log);
     }));
 
+  it('waits at the start as told, stays without carrier when told, and follows its source address', () =>
+    withPair(async ({ a }) => {
+      a.ip('addr', 'add', '10.55.0.71/24', 'dev', 'eth0');
+      const one = (name: string, id: number, lines: string[]) =>
+        instanceText({
+          name,
+          id,
+          priority: 100,
+          addresses: [`10.55.0.${100 + id}`],
+          lines: [...fast, ...lines],
+        });
+      a.start(
+        'ours',
+        `global_defs {\n  vrrp_startup_delay 2\n}\n${one('PLAIN', 48, [])}${one('LOYAL', 49, ['dont_track_primary'])}${one(
+          'SOURCE',
+          50,
+          ['mcast_src_ip 10.55.0.71', 'track_src_ip'],
+        )}`,
+      );
+      await until(
+        () => a.log,
+        () => a.log.includes('Delaying startup for 2.000 seconds'),
+      );
+      const start = performance.now();
+      await until(
+        () => a.log,
+        () => ['10.55.0.148', '10.55.0.149', '10.55.0.150'].every((address) => a.has(address)),
+      );
+      const waited = performance.now() - start;
+      assert.ok(waited > 1900, `${waited} ms`);
+      a.cable(false);
+      await until(
+        () => a.log,
+        () => !a.has('10.55.0.148') && !a.has('10.55.0.150'),
+      );
+      assert.ok(a.has('10.55.0.149'), a.log);
+      a.cable(true);
+      await until(
+        () => a.log,
+        () => a.has('10.55.0.148') && a.has('10.55.0.150'),
+      );
+      a.ip('addr', 'del', '10.55.0.71/24', 'dev', 'eth0');
+      await until(
+        () => a.log,
+        () => !a.has('10.55.0.150') && a.log.includes('(SOURCE) source address 10.55.0.71 is missing'),
+      );
+      assert.ok(a.has('10.55.0.148'));
+      a.ip('addr', 'add', '10.55.0.71/24', 'dev', 'eth0');
+      await until(
+        () => a.log,
+        () => a.has('10.55.0.150'),
+      );
+    }));
+
   it('announces again: refreshes everything, or only what no advert tells the switch', () =>
     withPair(async (pair) => {
       const once = [...fast, 'garp_master_delay 0', 'garp_master_repeat 1'];
