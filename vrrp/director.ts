@@ -52,6 +52,8 @@ export class Director {
   #dataplane: DataplaneAddresses | undefined;
   #virtual = new Set<string>();
   #awaited: readonly AwaitedService[] = [];
+  /** What is to be told to other processes when addresses and adverts have had their turn. */
+  #talk: (() => void)[] = [];
   #started = false;
   #stopping = false;
 
@@ -82,6 +84,8 @@ export class Director {
   apply(part: VrrpPart): void {
     const model = part.vrrp;
     const { globals } = model;
+    // What happened before belongs to the configuration before.
+    this.#tellAll();
     this.model = model;
     this.#awaited = part.awaited ?? [];
     this.trackers.configure(model);
@@ -174,6 +178,7 @@ export class Director {
       new Promise((resolve) => setTimeout(resolve, 2000).unref()),
     ]);
     this.#dataplane?.close();
+    this.#tellAll();
     await this.#companion.end();
     this.interfaces.close();
     this.announcer.close();
@@ -229,7 +234,7 @@ export class Director {
     for (const router of old.values()) {
       this.#log.info(`(${router.name}) removed by the new configuration`);
       router.stop(router.model.notify.deleted ? 'DELETED' : 'FAULT');
-      this.onState(router.name, false);
+      this.#stateChanged(router.name, false);
       this.virtualMacs.release(router.model);
     }
     this.routers = next;
@@ -283,7 +288,7 @@ export class Director {
       sink: (instance) => this.#sink(instance),
       place: (instance) => this.#place(instance),
       notify: (notification) => this.#notify(notification),
-      stateChanged: (name, master) => this.onState(name, master),
+      stateChanged: (name, master) => this.#stateChanged(name, master),
       settle: (router, yielded) => this.#groupOf(router)?.settle(router, yielded),
     };
   }
@@ -309,7 +314,21 @@ export class Director {
   }
 
   #notify(notification: Notification): void {
-    this.#companion.notify(notification, this.#stopping);
+    const stopping = this.#stopping;
+    this.#afterwards(() => this.#companion.notify(notification, stopping));
+  }
+
+  #stateChanged(name: string, master: boolean): void {
+    this.#afterwards(() => this.onState(name, master));
+  }
+
+  /** In this order, but not before other routers that take over at the same moment have done so. */
+  #afterwards(work: () => void): void {
+    if (this.#talk.push(work) === 1) setImmediate(() => this.#tellAll());
+  }
+
+  #tellAll(): void {
+    for (const work of this.#talk.splice(0)) work();
   }
 
   #reported(report: CompanionReport): void {

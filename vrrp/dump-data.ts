@@ -1,4 +1,5 @@
 import type { VirtualAddress } from '../keepalived/model/vrrp.js';
+import { routeLine, ruleLine } from '../keepalived/write/vrrp.js';
 import { formatIp, parseIp } from '../lib/ip.js';
 import { IFF_LOOPBACK, IFF_MULTICAST, IFF_RUNNING, IFF_UP } from '../lib/netlink/link.js';
 import type { Director } from './director.js';
@@ -52,11 +53,12 @@ export function* dataOf(director: Director): Generator<string> {
   for (const router of director.routers) yield instance(director, router);
   if (director.groups.length > 0) yield '------< VRRP Sync groups >------\n';
   for (const group of director.groups) {
-    yield ` VRRP Sync Group = ${group.model.name}, ${group.state}\n   Num member fault = ${
-      group.members.filter(({ faults }) => faults.length > 0).length
-    }\n   VRRP member instances = ${group.members.length}\n${group.members
-      .map(({ name }) => `     ${name}\n`)
-      .join('')}   Using smtp notification = ${group.model.smtpAlert ? 'yes' : 'no'}\n`;
+    const faulty = group.members.filter(({ faults }) => faults.length > 0).length;
+    const starting = group.members.filter(({ state }) => state.name === 'init').length;
+    yield ` VRRP Sync Group = ${group.model.name}, ${group.state}
+   Num member fault ${faulty}, num member init ${starting}
+   VRRP member instances :
+${group.members.map(({ name }) => `     ${name}\n`).join('')}   Using smtp notification = ${group.model.smtpAlert ? 'yes' : 'no'}\n`;
   }
   yield* trackers(director);
   yield interfaces(director);
@@ -95,32 +97,29 @@ function instance(director: Director, router: VirtualRouter): string {
   const say = (line: string) => lines.push(`   ${line}`);
   say(`VRRP Version = ${model.version}`);
   if (model.family === 'ipv6') say('Using Native IPv6');
+  const group = director.groups.find(({ members }) => members.includes(router));
+  if (group) say(`Sync group = ${group.model.name}`);
   say(`State = ${state.name.toUpperCase()}`);
   const master = state.name === 'master';
   if (!master && state.name === 'backup' && router.heard) {
     say(`Master router = ${router.heard.source}`);
     say(`Master priority = ${router.heard.priority}`);
   }
-  if (model.unicastPeers) {
-    say('Flags:');
-    say('  Using unicast');
-  } else {
-    say('Flags: none');
-  }
+  const device = director.virtualMacs.device(model);
+  say(model.unicastPeers || device ? 'Flags:' : 'Flags: none');
+  if (model.unicastPeers) say('  Using unicast');
   say(`Wantstate = ${state.wantsMaster ? 'MASTER' : state.name.toUpperCase()}`);
   say('Number of config faults = 0');
   say(`Number of interface and track script faults = ${router.faults.length}`);
   for (const fault of router.faults) say(`Fault: ${fault}`);
   say(`Number of track scripts init = ${scriptsWaiting(director, router)}`);
   if (router.lastTransition > 0) {
-    const seconds = (router.lastTransition / 1000).toFixed(6);
-    say(`Last transition = ${seconds} (${new Date(router.lastTransition).toString().slice(0, 24)})`);
+    say(`Last transition = ${moment(router.lastTransition)}`);
   } else {
     say('Last transition = never');
   }
   if (state.deadline !== undefined) {
-    const at = Date.now() + state.deadline - director.poller.now();
-    say(`Read timeout = ${(at / 1000).toFixed(6)} (${new Date(at).toString().slice(0, 24)})`);
+    say(`Read timeout = ${moment(Date.now() + state.deadline - director.poller.now())}`);
   }
   const settings = {
     ...model,
@@ -130,16 +129,25 @@ function instance(director: Director, router: VirtualRouter): string {
   };
   const { timerExpiredBackupPriority: _unused, ...known } = settings;
   say(`Master down timer = ${Math.floor(masterDownInterval(known, state.masterInterval) * 1000)} usecs`);
-  say(`Interface = ${model.interface ?? '(none)'}`);
-  const device = director.virtualMacs.device(model);
-  if (device) say(`Virtual MAC device = ${device.name}`);
+  if (device) {
+    const up = director.interfaces.get(device.name)?.up ?? false;
+    const base = model.virtualMac?.transmitBase ?? false;
+    say(`Use VMAC, i/f name ${device.name}, is_up = ${up}, xmit_base = ${base}`);
+    say(`Interface = ${device.name}, vmac on ${device.base}`);
+  } else {
+    say(`Interface = ${model.interface ?? '(none)'}`);
+  }
   if (model.dpdkInterface !== undefined) say(`Dataplane port = ${model.dpdkInterface}`);
   if (router.source) {
     say(
       `Using src_ip = ${formatIp(router.source)}${model.sourceAddress === undefined ? '' : ' (from configuration)'}`,
     );
   }
-  if (!model.unicastPeers) say(`Multicast address ${model.multicastGroup}`);
+  if (!model.unicastPeers) {
+    const index =
+      model.family === 'ipv6' ? `, ifindex ${device?.index ?? router.path?.interface?.index ?? 0}` : '';
+    say(`Multicast address ${model.multicastGroup}${index}`);
+  }
   const { garp } = model;
   say(`Gratuitous ARP delay = ${garp.delay / 1000}`);
   say(`Gratuitous ARP repeat = ${garp.repeat}`);
@@ -167,23 +175,10 @@ function instance(director: Director, router: VirtualRouter): string {
     if (authentication?.type === 'pass') say(`Password = ${authentication.password}`);
   }
   if (model.authHmac) say(`HMAC key = ${model.authHmac.activeKey}, ${model.authHmac.mode}`);
-  list(lines, 'Tracked interfaces', model.trackInterfaces.map(reference));
-  list(lines, 'Tracked scripts', model.trackScripts.map(reference));
-  list(lines, 'Tracked files', model.trackFiles.map(reference));
-  list(lines, 'Tracked processes', model.trackProcesses.map(reference));
-  list(lines, 'Tracked BFDs', model.trackBfd.map(reference));
-  list(
-    lines,
-    'Virtual IP',
-    model.virtualAddresses.map((spec) => addressText(director, router, spec)),
-  );
-  list(
-    lines,
-    'Virtual IP Excluded',
-    model.excludedAddresses.map((spec) => addressText(director, router, spec)),
-  );
-  if (model.virtualRoutes.length > 0) say(`Virtual Routes (${model.virtualRoutes.length})`);
-  if (model.virtualRules.length > 0) say(`Virtual Rules (${model.virtualRules.length})`);
+  const addresses = (specs: readonly VirtualAddress[]) =>
+    specs.map((spec) => addressText(director, router, spec));
+  list(lines, `Virtual IP (${model.virtualAddresses.length}):`, addresses(model.virtualAddresses));
+  list(lines, 'Virtual IP Excluded :', addresses(model.excludedAddresses));
   if (model.unicastPeers) {
     say(`Unicast TTL = ${model.unicastTtl ?? 255}`);
     say(`Check unicast src : ${yes(model.checkUnicastSource)}`);
@@ -192,8 +187,41 @@ function instance(director: Director, router: VirtualRouter): string {
       say(`  ${formatIp(parseIp(peer.address))} min_ttl ${peer.minTtl} max_ttl ${peer.maxTtl}`);
     }
   }
+  list(lines, 'Virtual Routes :', model.virtualRoutes.map(routeLine));
+  list(lines, 'Virtual Rules :', model.virtualRules.map(ruleLine));
+  const { scripts, trackFiles, trackProcesses } = director.model;
+  for (const [title, references, defined] of [
+    ['interfaces', model.trackInterfaces, []],
+    ['scripts', model.trackScripts, scripts],
+    ['files', model.trackFiles, trackFiles],
+    ['processes', model.trackProcesses, trackProcesses],
+    ['BFDs', model.trackBfd, []],
+  ] as const) {
+    const known: readonly { name: string; weight: number; reverse: boolean }[] = defined;
+    list(
+      lines,
+      `Tracked ${title} :`,
+      references.map((one) => reference(one, known)),
+    );
+  }
   say(`Using smtp notification = ${yes(model.smtpAlert)}`);
   say(`Notify deleted = ${model.notify.deleted ? 'Deleted' : 'Fault'}`);
+  const { notify } = model;
+  for (const [title, script] of [
+    ['Backup', notify.backup],
+    ['Master', notify.master],
+    ['Fault', notify.fault],
+    ['Stop', notify.stop],
+    ['Deleted', notify.deleted],
+    ['Generic', notify.any],
+    ['Master rx lower pri', notify.masterReceivedLowerPriority],
+  ] as const) {
+    if (!script || script === true) continue;
+    const words = script.argv.map((word) => `'${word}'`).join(' ');
+    // Users are looked up when the script runs.
+    const user = script.user === undefined ? '' : `, user ${script.user}`;
+    say(`${title} state transition script = ${words}${user}`);
+  }
   say(`Notify priority changes = ${model.notifyPriorityChanges}`);
   if (router.takeOverTime > 0) say(`Addresses in place within = ${router.takeOverTime.toFixed(3)} ms`);
   say(`Two masters seen = ${statistics.split_brain}`);
@@ -206,12 +234,31 @@ function interval(version: 2 | 3, milliseconds: number): string {
 
 function list(lines: string[], title: string, entries: readonly string[]): void {
   if (entries.length === 0) return;
-  lines.push(`   ${title} (${entries.length}):`);
+  lines.push(`   ${title}`);
   for (const entry of entries) lines.push(`     ${entry}`);
 }
 
-function reference({ name, weight, reverse }: { name: string; weight?: number; reverse?: boolean }): string {
-  return `${name}${weight === undefined ? '' : `, weight ${weight}`}${reverse ? ' reverse' : ''}`;
+/** A tracked thing with the weight that counts: the reference's, or its own. */
+function reference(
+  { name, weight, reverse }: { name: string; weight?: number; reverse?: boolean },
+  defined: readonly { name: string; weight: number; reverse: boolean }[],
+): string {
+  const own = defined.find((one) => one.name === name);
+  const turned = reverse ?? own?.reverse ?? false;
+  return `${name} weight ${weight ?? own?.weight ?? 0}${turned ? ' reverse' : ''}`;
+}
+
+const days = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat'];
+const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
+
+/** A time as seconds and in words: `1795876529.020872 (Sat Nov 28 14:35:29.020872 2026)`. */
+function moment(milliseconds: number): string {
+  const seconds = (milliseconds / 1000).toFixed(6);
+  const date = new Date(milliseconds);
+  const two = (value: number) => String(value).padStart(2, '0');
+  const clock = [date.getHours(), date.getMinutes(), date.getSeconds()].map(two).join(':');
+  const day = `${days[date.getDay()]} ${months[date.getMonth()]} ${two(date.getDate())}`;
+  return `${seconds} (${day} ${clock}.${seconds.slice(-6)} ${date.getFullYear()})`;
 }
 
 function scriptsWaiting(director: Director, router: VirtualRouter): number {
@@ -226,7 +273,7 @@ function* trackers(director: Director): Generator<string> {
     const { well, result } = known.script(script.name);
     const status = well === undefined ? 'INIT' : well ? 'GOOD' : 'BAD';
     yield ` VRRP Script = ${script.name}
-   Command = ${script.script.argv.join(' ')}
+   Command = ${script.script.argv.map((word) => `'${word}'`).join(' ')}
    Interval = ${script.interval / 1000} sec
    Timeout = ${script.timeout / 1000} sec
    Weight = ${script.weight}${script.reverse ? ' reverse' : ''}

@@ -343,6 +343,37 @@ export class VrrpResolver {
     });
   }
 
+  /**
+   * Of a member of a sync group: what has a weight is not tracked at all, as in keepalived; only a file's own weight, which it
+   * always has, counts as 0.
+   */
+  #withoutWeighted(
+    references: TrackReference[],
+    kind: 'trackScripts' | 'trackFiles' | 'trackBfd',
+    name: string,
+    place: Place,
+  ): TrackReference[] {
+    const { scripts, trackFiles, bfdInstances } = this.#draft;
+    const defined = {
+      trackScripts: () => scripts,
+      trackFiles: () => trackFiles.map((file) => ({ ...file, weight: file.weight ?? 1 })),
+      trackBfd: () => bfdInstances,
+    }[kind]();
+    return references.flatMap((reference) => {
+      const own = defined.find((one) => one.name === reference.name)?.weight ?? 0;
+      if ((reference.weight ?? own) === 0) return [reference];
+      const stays = kind === 'trackFiles' && reference.weight === undefined;
+      const how = stays ? 'the weight of' : 'tracking';
+      this.#say(
+        'error',
+        `(${name}) ${how} ${reference.name} is ignored: it has a weight, and the sync group has no sync_group_tracking_weight`,
+        place,
+        'track',
+      );
+      return stays ? [{ ...reference, weight: 0 }] : [];
+    });
+  }
+
   #family(draft: InstanceDraft): Family {
     const sample =
       draft.sourceAddress ?? draft.virtualAddresses[0]?.address ?? draft.unicastPeers?.[0]?.address;
@@ -588,14 +619,11 @@ export class VrrpResolver {
       }
     }
     if (of.group && !of.group.trackingWeight) {
-      for (const key of [
-        'trackInterfaces',
-        'trackScripts',
-        'trackFiles',
-        'trackProcesses',
-        'trackBfd',
-      ] as const) {
+      for (const key of ['trackInterfaces', 'trackProcesses'] as const) {
         tracks[key] = this.#unweighted(tracks[key], false, name, place);
+      }
+      for (const key of ['trackScripts', 'trackFiles', 'trackBfd'] as const) {
+        tracks[key] = this.#withoutWeighted(tracks[key], key, name, place);
       }
     }
     return {

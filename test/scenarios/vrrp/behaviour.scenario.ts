@@ -63,6 +63,26 @@ function kernelMakes(kind: string): boolean {
   }
 }
 
+/**
+ * The lines about instances in keepalived.data. Left out is what is different by nature (times, descriptors) and what routes and
+ * rules are written like.
+ */
+function instanceLines(data: string): string[] {
+  const start = data.indexOf('------< VRRP Topology >------');
+  const ends = ['------< VRRP Sockpool', '------< VRRP Scripts', '------< Interfaces'];
+  const end = Math.min(...ends.map((title) => data.indexOf(title, start)).filter((at) => at > 0));
+  const varying = /fd_in|blackhole|lookup|Master down timer/;
+  return data
+    .slice(start, end)
+    .split('\n')
+    .filter((line) => line.trim() !== '' && !varying.test(line))
+    .map((line) =>
+      line
+        .replace(/, uid:gid .*|(?<=ifindex )\d+/, '')
+        .replaceAll(/\d+\.\d{6} \(\w{3} \w{3} \d\d \d\d:\d\d:\d\d\.\d{6} \d{4}\)/g, 'TIME'),
+    );
+}
+
 async function withPair(work: (pair: Pair) => Promise<void>): Promise<void> {
   const pair = new Pair();
   try {
@@ -327,7 +347,7 @@ ${instanceText({
       assert.deepEqual(scripts(pair.a), scripts(pair.b));
     }));
 
-  it('JSON and statistics have the fields of keepalived’s, in their order, with the same values', () =>
+  it('dumps: JSON and statistics have the fields, data the lines of keepalived’s, in their order, with the same values', () =>
     withPair(async (pair) => {
       const text =
         'vrrp_script fine {\n  script "/usr/bin/true a"\n  interval 1\n}\n' +
@@ -369,15 +389,18 @@ ${instanceText({
           () => node.log,
           () => node.has('10.55.0.194') && node.has('fd55::94') && node.has('fd55::93'),
         );
-        const all = { json: 'keepalived.json', stats: 'keepalived.stats' };
+        const all = { json: 'keepalived.json', stats: 'keepalived.stats', data: 'keepalived.data' };
         for (const name of Object.values(all)) rmSync(join(node.directory, name), { force: true });
         node.signal(Number(run(process.execPath, program, '--signum=JSON')));
         await until('JSON', () => node.file(all.json).trimEnd().endsWith('}]'));
         node.signal('SIGUSR2');
         const complete = /Priority Zero:\s+Received: \d+\s+Sent: \d+\n/g;
         await until('statistics', () => node.file(all.stats).match(complete)?.length === 2);
+        node.signal('SIGUSR1');
+        await until('data', () => node.file(all.data).includes('------< Interfaces >------'));
         await node.stop();
         return {
+          data: instanceLines(node.file(all.data)),
           json: JSON.parse(node.file(all.json)) as Record<'data' | 'stats', Record<string, unknown>>[],
           // Numbers differ, words do not.
           stats: node.file(all.stats).replaceAll(/\d+$/gm, 'N').trim(),
@@ -386,6 +409,13 @@ ${instanceText({
       const ours = await dumped(pair.a, 'ours');
       const theirs = await dumped(pair.a, 'keepalived');
       assert.equal(ours.stats, theirs.stats);
+      // Every line of keepalived’s is among ours, in its order; ours has more.
+      let next = 0;
+      for (const line of theirs.data) {
+        const found = ours.data.indexOf(line, next);
+        assert.ok(found >= 0, `after ${ours.data[next - 1]}: ${line}\nis not in\n${ours.data.join('\n')}`);
+        next = found + 1;
+      }
       assert.equal(ours.json.length, theirs.json.length);
       for (const [i, entry] of theirs.json.entries()) {
         for (const part of ['data', 'stats'] as const) {

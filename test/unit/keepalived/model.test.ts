@@ -275,6 +275,24 @@ describe('the model of VRRP', () => {
     );
   });
 
+  it('weights in a sync group: scripts and sessions go, interfaces and files count as 0, unless the group asks for weights', () => {
+    const text = (asked: string) =>
+      `vrrp_script heavy {\n script "/bin/true a"\n weight 5\n}\nvrrp_script plain {\n script "/bin/true b"\n}\nvrrp_script light {\n script "/bin/true c"\n}\ntrack_file file {\n file /f\n}\ntrack_file other {\n file /g\n}\n` +
+      `vrrp_sync_group G {\n group {\n VI\n }\n${asked}\n}\n` +
+      instance(
+        'track_script {\n heavy\n plain\n light weight 3\n}\ntrack_file {\n file\n other weight 2\n}\ntrack_interface {\n eth1 weight 4\n}',
+      );
+    const tracked = (asked: string) => {
+      const one = read(text(asked)).model.vrrp.instances[0]!;
+      return [...one.trackScripts, ...one.trackFiles, ...one.trackInterfaces].map(
+        ({ name, weight }) => `${name} ${weight ?? 'own'}`,
+      );
+    };
+    deepEqual(tracked(''), ['plain own', 'file 0', 'eth1 0']);
+    const all = ['heavy own', 'plain own', 'light 3', 'file own', 'other 2', 'eth1 4'];
+    deepEqual(tracked(' sync_group_tracking_weight'), all);
+  });
+
   it('an unknown block takes only itself away', () => {
     const parsed = read(instance(' unicast_peeer {\n 10.0.0.9\n nested {\n x\n }\n }\n priority 77'));
     equal(parsed.model.vrrp.instances[0]?.priority, 77);
