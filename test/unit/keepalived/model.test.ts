@@ -265,9 +265,9 @@ describe('the model of VRRP', () => {
 
   it('references to nothing are dropped, with a suggestion', () => {
     const parsed = read(
-      `vrrp_script check_web {\n script /bin/true\n}\n${instance(' track_script {\n chek_web\n check_web weight 5\n }')}vrrp_sync_group G {\n group {\n VI\n V1\n }\n}\n`,
+      `vrrp_script check_web {\n script /bin/true\n}\n${instance(' track_script {\n chek_web\n check_web\n }')}vrrp_sync_group G {\n group {\n VI\n V1\n }\n}\n`,
     );
-    deepEqual(parsed.model.vrrp.instances[0]?.trackScripts, [{ name: 'check_web', weight: 0 }]);
+    deepEqual(parsed.model.vrrp.instances[0]?.trackScripts, [{ name: 'check_web' }]);
     match(parsed.errors.join('\n'), /chek_web not found, ignoring; did you mean 'check_web'\?/);
     match(
       parsed.errors.join('\n'),
