@@ -3,6 +3,7 @@ import { type Clock, systemClock, type Timer } from '../lib/clock.js';
 import {
   DpvsdClient,
   DpvsdError,
+  type EncodedBatch,
   type GetFilter,
   type OperationInput,
   type RowKind,
@@ -87,7 +88,10 @@ export class DpvsdLink extends EventEmitter<DpvsdLinkEvents> {
   }
 
   /** As DpvsdClient.apply; rejects with the reason of the outage while there is no connection. */
-  async apply(operations: OperationInput[], options: { dryRun?: boolean } = {}): Promise<Applied> {
+  async apply(
+    operations: OperationInput[] | EncodedBatch,
+    options: { dryRun?: boolean } = {},
+  ): Promise<Applied> {
     return await this.#connected().apply(operations, options);
   }
 

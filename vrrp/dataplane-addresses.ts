@@ -1,7 +1,8 @@
-import { DpvsdError, type OperationInput } from '../dpvsd/client.js';
-import { type Address, type Announce, Protocol, Table, Verb } from '../dpvsd/generated/control.js';
+import { DpvsdError, EncodedBatch, type OperationInput } from '../dpvsd/client.js';
+import { type Address, type Announce, Operation, Protocol, Table, Verb } from '../dpvsd/generated/control.js';
 import { DpvsdLink } from '../dpvsd/link.js';
 import type { AwaitedService } from '../keepalived/model/index.js';
+import type { VirtualAddress } from '../keepalived/model/vrrp.js';
 import { formatIp, parseIp } from '../lib/ip.js';
 import type { Log } from '../lib/log.js';
 import { type AddressSink, type PlacedAddress, placeKey } from './addresses.js';
@@ -35,6 +36,7 @@ export class DataplaneAddresses implements AddressSink {
   readonly #log: Log;
   readonly #pace: () => { garpInterval: number; gnaInterval: number };
   readonly #wanted = new Map<string, PlacedAddress>();
+  readonly #made = new WeakMap<VirtualAddress, { device: string; bytes: Uint8Array }>();
   #present = new Map<string, PlacedAddress>();
   #work: Promise<void> = Promise.resolve();
   #onAvailable: (available: boolean) => void = () => {};
@@ -81,11 +83,38 @@ export class DataplaneAddresses implements AddressSink {
     this.#onAvailable = listener;
   }
 
-  prepare(): void {}
+  prepare(addresses: readonly PlacedAddress[]): void {
+    for (const address of addresses) this.#encoded(address);
+  }
 
   add(addresses: readonly PlacedAddress[]): void {
     for (const address of addresses) this.#wanted.set(placeKey(address), address);
-    this.#then(() => this.#apply(addresses.map((address) => addressOperation(Verb.VERB_PUT, address))));
+    this.#then(() => this.#put(addresses));
+  }
+
+  /** The operation that adds an address, encoded once: a take-over of a thousand addresses only has to send them. */
+  #encoded(address: PlacedAddress): Uint8Array {
+    const made = this.#made.get(address.spec);
+    if (made?.device === address.interface) return made.bytes;
+    const operation = Operation.fromPartial(addressOperation(Verb.VERB_PUT, address) as object);
+    const bytes = Operation.encode(operation).finish();
+    this.#made.set(address.spec, { device: address.interface, bytes });
+    return bytes;
+  }
+
+  async #put(addresses: readonly PlacedAddress[]): Promise<void> {
+    const batch = new EncodedBatch();
+    for (const address of addresses) {
+      const bytes = this.#encoded(address);
+      batch.addEncoded(bytes, bytes.length);
+    }
+    try {
+      await this.#link.apply(batch);
+    } catch (error) {
+      if (!(error instanceof DpvsdError) || error.operation === undefined) throw error;
+      // Nothing of it was applied: once more, without what is refused.
+      await this.#apply(addresses.map((address) => addressOperation(Verb.VERB_PUT, address)));
+    }
   }
 
   remove(addresses: readonly PlacedAddress[]): void {

@@ -309,6 +309,8 @@ async function manyAddresses(): Promise<Figure[]> {
   try {
     await until('the dataplane answers', () => sink.available);
     const addresses = texts.map((address) => ({ spec: addressDefaults(address), interface: 'dpdk0' }));
+    // As a backup does when it starts.
+    sink.prepare(addresses);
     const start = performance.now();
     sink.add(addresses);
     await sink.flush();
