@@ -22,6 +22,8 @@ import { Poller } from '../../lib/poller.js';
  */
 const PORT = 7777;
 const IPPROTO_VRRP = 112;
+/** What makes times of several processes comparable. */
+const origin = Number(process.hrtime.bigint()) / 1e6 - performance.now();
 const [role = '', argument = ''] = process.argv.slice(2);
 
 function answer(): void {
@@ -36,7 +38,7 @@ function probe(): void {
   // While nobody has the address sends fail: that is what is measured.
   socket.on('error', () => {});
   socket.on('message', (data) =>
-    process.stdout.write(`${performance.now().toFixed(2)} ${data.toString()}\n`),
+    process.stdout.write(`${(origin + performance.now()).toFixed(2)} ${data.toString()}\n`),
   );
   socket.bind(() => {
     const packet = Buffer.from('?');
@@ -55,7 +57,7 @@ function adverts(): void {
     let lines = '';
     for (let count = batch.receive(fd), i = 0; i < count; i++) {
       const at = batch.offset(i);
-      lines += `${batch.arrived(i).toFixed(3)} ${batch.bytes[at + 15]} ${batch.bytes[at + 22]}\n`;
+      lines += `${(origin + batch.arrived(i)).toFixed(3)} ${batch.bytes[at + 15]} ${batch.bytes[at + 22]}\n`;
     }
     process.stdout.write(lines);
   });

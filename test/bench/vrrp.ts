@@ -113,6 +113,9 @@ class Trial {
   #last = 0;
   #answeredBy = '';
   #onAdvert: (() => void) | undefined;
+  /** The last advert of node a, and the first answer of node b after that. */
+  #lastAdvert = { at: 0, priority: 0 };
+  #taken = 0;
 
   constructor(kind: Kind, interval: number) {
     this.kind = kind;
@@ -124,11 +127,17 @@ class Trial {
       const [at, by] = line.split(' ') as [string, string];
       const time = Number(at);
       if (this.#last > 0) this.#longest = Math.max(this.#longest, time - this.#last);
+      if (by === 'b' && this.#answeredBy !== 'b') this.#taken = time;
       this.#last = time;
       this.#answeredBy = by;
     });
     const adverts = helper(this.pair.c, 'adverts');
-    createInterface({ input: adverts.stdout! }).on('line', () => this.#onAdvert?.());
+    createInterface({ input: adverts.stdout! }).on('line', (line) => {
+      const [at, from, priority] = line.split(' ').map(Number) as [number, number, number];
+      if (from !== 1) return;
+      this.#lastAdvert = { at, priority };
+      this.#onAdvert?.();
+    });
     this.#helpers.push(probe, adverts);
   }
 
@@ -148,9 +157,9 @@ class Trial {
 
   /**
    * @param phase when between two adverts it happens, 0 to 1
-   * @returns the gap in milliseconds
+   * @returns the gap in milliseconds, and how long after its time the other node answered: what it does not owe to the moment
    */
-  async once(failure: Failure, phase: number): Promise<number> {
+  async once(failure: Failure, phase: number): Promise<{ gap: number; behind: number }> {
     await this.#answers('a');
     // The backup must have heard the master, and the probe a steady row of answers.
     await pause(Math.max(300, this.#interval * 1500));
@@ -164,8 +173,11 @@ class Trial {
     await this.#answers('b');
     await pause(50);
     const gap = this.#longest;
+    const { at, priority } = this.#lastAdvert;
+    const due = this.#interval * 1000 * ((priority === 0 ? 0 : 3) + (256 - 100) / 256);
+    const behind = this.#taken - at - due;
     await failure.heal(this.pair.a, () => this.startA());
-    return gap;
+    return { gap, behind };
   }
 
   async #answers(by: string): Promise<void> {
@@ -192,7 +204,7 @@ async function gaps({ quick, only }: BenchOptions): Promise<Figure[]> {
     try {
       for (const pair of pairs) await pair.begin();
       for (const failure of failures) {
-        const found = new Map<Kind, number[]>(kinds.map((kind) => [kind, []]));
+        const found = new Map<Kind, { gap: number; behind: number }[]>(kinds.map((kind) => [kind, []]));
         for (let i = 0; i < trials; i++) {
           // A failure right before an advert is missed an interval earlier than one right after it: both programs get the same
           // moments, spread evenly, so that medians of few trials can be compared.
@@ -200,13 +212,22 @@ async function gaps({ quick, only }: BenchOptions): Promise<Figure[]> {
           for (const pair of pairs) found.get(pair.kind)!.push(await pair.once(failure, phase));
         }
         for (const kind of kinds) {
-          const sorted = found.get(kind)!.sort((a, b) => a - b);
+          const sorted = found
+            .get(kind)!
+            .map(({ gap }) => gap)
+            .sort((a, b) => a - b);
+          const behind = found
+            .get(kind)!
+            .map((one) => one.behind)
+            .sort((a, b) => a - b);
           figures.push({
             case: `${failure.name}, advert_int ${interval}, ${kind}`,
             values: {
               'min ms': sorted[0]!,
               'median ms': sorted[sorted.length >> 1]!,
               'max ms': sorted.at(-1)!,
+              'behind due, median ms': behind[behind.length >> 1]!,
+              'behind due, max ms': behind.at(-1)!,
               trials,
             },
           });
