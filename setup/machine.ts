@@ -7,9 +7,15 @@ const PACKAGE_FORMAT = '${Package} ${db:Status-Status}\n';
 export type PackageSet = 'build' | 'lab' | 'test' | 'debian13' | 'vm';
 
 /** Debian packages by purpose. Names with a `|` are alternatives: the first that the distribution has is taken. */
-const packages = JSON.parse(
-  readFileSync(new URL('../../setup/packages.json', import.meta.url), 'utf8'),
-) as Record<PackageSet, string[]>;
+const packages: Record<PackageSet, string[]> = {
+  ...(JSON.parse(readFileSync(new URL('../../setup/packages.json', import.meta.url), 'utf8')) as Record<
+    'build' | 'lab' | 'test',
+    string[]
+  >),
+  // Of `npm run compat` alone: nobody is told that they are missing before.
+  debian13: ['debootstrap'],
+  vm: ['qemu-system-x86'],
+};
 
 /** Packages whose start scripts would otherwise bring up services on the user's machine. */
 const policyFile = '/usr/sbin/policy-rc.d';
