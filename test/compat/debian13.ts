@@ -17,7 +17,10 @@ import { Impossible, root } from './impossible.js';
 const minute = 60_000;
 const store = join(root, 'build', 'compat', 'debian13');
 
-/** Where this machine's own Debian comes from; DPVS_HA_MIRROR names another place. */
+/**
+ * Where this machine's own Debian comes from; DPVS_HA_MIRROR names another place.
+ * @throws {Impossible} when neither tells
+ */
 function mirror(): string {
   if (process.env.DPVS_HA_MIRROR) return process.env.DPVS_HA_MIRROR;
   const folder = '/etc/apt/sources.list.d';

@@ -65,7 +65,6 @@ describe('cluster: dpvsd, keepalived and FRR on the kernel twins of two director
     const took = await cluster.routed([2]);
     await until('the withdrawal', () => withdrawn !== undefined);
     await monitor.stop();
-    // Measured 5 to 20 ms.
     assert.ok((withdrawn ?? 0) - killed < 1000, `withdrawn after ${(withdrawn ?? 0) - killed} ms`);
     // OSPF itself runs over dpvsd: routers notice by BFD, and take a second more for external routes.
     assert.ok(took < 4000, `${took} ms`);

@@ -96,10 +96,15 @@ static void classes(void)
 /* What the master wants to see beside the kernel: of MLD only what is asked, not what others report. */
 static void frames_of_both(void)
 {
-	struct frame query = frame6(0, 58), report = query;
+	struct frame query = frame6(0, 58), report, far;
 
-	query.bytes[62] = 130;
+	query.bytes[21] = 1;
+	report = far = query;
+	query.bytes[62] = far.bytes[62] = 130;
 	report.bytes[62] = 143;
+	/* Queries are made with a hop limit of 1 (RFC 3810 5): with another one it is no honest router's. */
+	far.bytes[21] = 64;
+	CHECK(!twin_is_neighbour_frame(far.bytes, far.length));
 	CHECK(twin_is_neighbour_frame(query.bytes, query.length));
 	CHECK(!twin_is_neighbour_frame(report.bytes, report.length));
 	CHECK(!twin_is_neighbour_frame(query.bytes, 62));
