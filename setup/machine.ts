@@ -4,7 +4,7 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query's own format language
 const PACKAGE_FORMAT = '${Package} ${db:Status-Status}\n';
 
-export type PackageSet = 'build' | 'lab' | 'test' | 'debian13' | 'vm';
+export type PackageSet = 'build' | 'lab' | 'test' | 'debootstrap' | 'vm';
 
 /** Debian packages by purpose. Names with a `|` are alternatives: the first that the distribution has is taken. */
 const packages: Record<PackageSet, string[]> = {
@@ -13,7 +13,7 @@ const packages: Record<PackageSet, string[]> = {
     string[]
   >),
   // Of `npm run compat` alone: nobody is told that they are missing before.
-  debian13: ['debootstrap'],
+  debootstrap: ['debootstrap'],
   vm: ['qemu-system-x86'],
 };
 

@@ -1,92 +1,9 @@
 import { spawnSync } from 'node:child_process';
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ensurePackages } from '../../setup/machine.js';
-import { runProgram } from '../runner/program.js';
+import { inside, makeDebian, store } from './debian.js';
 import { Impossible, root } from './impossible.js';
-
-const minute = 60_000;
-const store = join(root, 'build', 'compat', 'debian13');
-
-/**
- * Where this machine's own Debian comes from; DPVS_HA_MIRROR names another place.
- * @throws {Impossible} when neither tells
- */
-function mirror(): string {
-  if (process.env.DPVS_HA_MIRROR) return process.env.DPVS_HA_MIRROR;
-  const folder = '/etc/apt/sources.list.d';
-  const files = [
-    '/etc/apt/sources.list',
-    ...(existsSync(folder) ? readdirSync(folder) : []).map((name) => join(folder, name)),
-  ];
-  for (const file of files) {
-    if (!existsSync(file)) continue;
-    const found = /^(?:deb(?: \[[^\]]*\])? |URIs: *)(https?:\/\/\S+\/debian\/?)(?:\s|$)/m.exec(
-      readFileSync(file, 'utf8'),
-    );
-    if (found?.[1]) return found[1];
-  }
-  throw new Impossible('no Debian mirror in /etc/apt: DPVS_HA_MIRROR=URL names one');
-}
-
-/**
- * Runs a command in a Debian of its own: its own mounts and processes, so that nothing of it outlives the command or is seen
- * outside, and this machine's npm packages.
- */
-const inside = (folder: string, command: readonly string[]): string[] => [
-  ...['unshare', '--mount', '--pid', '--fork', '--kill-child', '--propagation', 'private'],
-  ...[
-    'sh',
-    '-e',
-    '-c',
-    `root=$1; shift
-     mount --bind $root $root
-     mount -t proc proc $root/proc
-     mount -t sysfs sysfs $root/sys
-     mount --rbind /dev $root/dev
-     mount -t tmpfs tmpfs $root/run
-     mount -t tmpfs tmpfs $root/tmp
-     mount --bind -o ro "$0" $root/src/node_modules
-     exec chroot $root env -i -C /src PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 "$@"`,
-    join(root, 'node_modules'),
-  ],
-  folder,
-  ...command,
-];
-
-/** The folder with Debian 13, made by debootstrap at the first time (some 350 MB, 1.5 GB once the tests' packages are in it). */
-async function makeDebian(onLine: (line: string) => void): Promise<string> {
-  const folder = join(store, 'root');
-  if (existsSync(folder)) return folder;
-  if (ensurePackages(['debian13']).length > 0)
-    throw new Impossible('debootstrap is not installed: apt-get install debootstrap');
-  const from = mirror();
-  const part = `${folder}.part`;
-  rmSync(part, { recursive: true, force: true });
-  mkdirSync(part, { recursive: true });
-  onLine(`debootstrap trixie from ${from}`);
-  const made = await runProgram(
-    'debootstrap',
-    ['--variant=minbase', '--include=nodejs,ca-certificates', 'trixie', part, from],
-    { cwd: root, limit: 20 * minute },
-  );
-  if (made.code !== 0)
-    throw new Impossible(
-      `debootstrap found no Debian 13 at ${from} (DPVS_HA_MIRROR names another mirror): ${made.output.trim().split('\n').slice(-3).join(' / ')}`,
-    );
-  if (existsSync('/etc/resolv.conf')) copyFileSync('/etc/resolv.conf', join(part, 'etc', 'resolv.conf'));
-  renameSync(part, folder);
-  return folder;
-}
+import { runSteps, type Step } from './steps.js';
 
 /** Puts the project's files, those that git knows or would, into /src; what was built there before stays. */
 function copyProject(folder: string): void {
@@ -102,7 +19,7 @@ function copyProject(folder: string): void {
     .toString()
     .split('\0')
     .filter((name) => name !== '' && existsSync(join(root, name)));
-  const list = join(store, 'files');
+  const list = join(store('debian13'), 'files');
   // What the project has no more would still be compiled.
   const before = existsSync(list) ? readFileSync(list, 'utf8').split('\0') : [];
   const now = new Set(names);
@@ -122,18 +39,15 @@ function copyProject(folder: string): void {
  * @throws {Impossible} when it cannot be done on this machine
  */
 export async function debian13(parts: readonly string[]): Promise<boolean> {
-  if (process.getuid?.() !== 0) throw new Impossible('chroot and mounts need root');
-  const say = (line: string) => console.log(`    ${line}`);
-  mkdirSync(store, { recursive: true });
-  const folder = await makeDebian(say);
+  const folder = await makeDebian('debian13', 'trixie', ['nodejs', 'ca-certificates']);
   copyProject(folder);
   const bootstrap = ['node', 'setup/bootstrap.mjs'];
   const version = 'gcc --version | head -1; pkg-config --modversion libdpdk libprotobuf-c; node --version';
-  const steps: [string, readonly string[]][] = [
+  const steps: Step[] = [
     ['packages and build', [...bootstrap, 'build']],
     ['versions', ['sh', '-c', version]],
     ...(parts.length > 0
-      ? [[`npm test -- ${parts.join(' ')}`, [...bootstrap, 'test', ...parts]] as [string, string[]]]
+      ? [[`npm test -- ${parts.join(' ')}`, [...bootstrap, 'test', ...parts]] satisfies Step]
       : ([
           ['C tests and fixtures', [...bootstrap, 'test', 'native']],
           [
@@ -143,18 +57,7 @@ export async function debian13(parts: readonly string[]): Promise<boolean> {
           ['scenarios: modes', [...bootstrap, 'test', 'scenarios', 'one arm, 1 worker']],
           // With the blank: the group of that name, and not what speaks of twins elsewhere.
           ['scenarios: kernel twin', [...bootstrap, 'test', 'scenarios', 'kernel twin ']],
-        ] as [string, string[]][])),
+        ] satisfies Step[])),
   ];
-  let passed = true;
-  for (const [name, command] of steps) {
-    console.log(`==> Debian 13: ${name}`);
-    const [program = '', ...args] = inside(folder, command);
-    const ended = await runProgram(program, args, { cwd: root, limit: 20 * minute, onLine: say });
-    console.log(
-      `<== Debian 13: ${name}: ${ended.code === 0 ? 'passed' : `failed (${ended.code ?? 'ended by a signal or the time limit'})`}`,
-    );
-    passed &&= ended.code === 0;
-    if (!passed && name === 'packages and build') break;
-  }
-  return passed;
+  return await runSteps('Debian 13', steps, (command) => inside(folder, command, { packages: true }));
 }

@@ -1,8 +1,14 @@
 import { debian13 } from './debian13.js';
+import { fresh } from './fresh.js';
 import { Impossible } from './impossible.js';
 import { vm } from './vm/vm.js';
 
 const kinds: Record<string, { about: string; run(parts: readonly string[]): Promise<boolean> }> = {
+  fresh: {
+    about:
+      'clones what is committed onto a Debian 12 with nothing but git, Node and npm, and runs npm start, or the command that follows',
+    run: fresh,
+  },
   debian13: {
     about:
       'builds and tests on Debian 13 (DPDK 24.11, gcc 14), in a folder below build/; further words as of npm test',

@@ -203,8 +203,11 @@ describe('control client', () => {
 });
 
 describe('control client against strangers', () => {
-  const folder = mkdtempSync(join(tmpdir(), `stranger-${process.pid}-`));
+  let folder = '';
   let server: Server | undefined;
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), `stranger-${process.pid}-`));
+  });
   afterEach(() => server?.close());
   after(() => rmSync(folder, { recursive: true, force: true }));
 
