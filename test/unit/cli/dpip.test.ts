@@ -27,7 +27,7 @@ describe('dpip', () => {
     assert.match(await ok('addr help'), /sapool/);
     assert.match(await ok('-V'), /^dpip/);
     await wrong('-v', /^Usage:/);
-    await wrong('addr', /^Usage:\n +dpip \[-4\|-6\] addr show/);
+    await wrong('addr', /^dpip: addr needs a command\nUsage:\n +dpip \[-4\|-6\] addr show/);
     await wrong('adr show', /invalid object 'adr', did you mean 'addr'\?/);
     await wrong('addr shwo', /invalid command 'shwo'/);
     await wrong('-x addr show', /unknown option -x/);
@@ -285,12 +285,13 @@ describe('dpip', () => {
     counted();
     const link = fake.tables.links.get('dpdk0')!;
     link.counters = PortCounters.fromPartial({});
-    const text = await ok('-s link show dpdk0 -i 0.1 -c 3', () => {
-      link.counters!.rxPackets += 1000;
+    const text = await ok('-s link show dpdk0 -i 0.05 -c 3', () => {
+      link.counters!.rxPackets += 500;
     });
     const rates = [...text.matchAll(/ipackets\/pps.*\n +(\d+)/g)].map((found) => Number(found[1]));
     assert.equal(rates.length, 3);
-    for (const rate of rates) assert.ok(rate > 2000 && rate <= 10_000, `${rate} packets per second`);
+    // 500 in at least 0.05 s (a timer may be early by a millisecond) and, on however busy a machine, in less than a second.
+    for (const rate of rates) assert.ok(rate > 500 && rate <= 10_300, `${rate} packets per second`);
     const cpu = await ok('-C -s -i 0.1 -c 2 link show cpu', () => {
       for (const worker of fake.tables.workers) worker.loops += 100;
     });
