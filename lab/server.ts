@@ -74,6 +74,11 @@ http {
     listen [::]:${HTTP_PORT} backlog=4096;
     root ${pages};
     add_header X-Server ${host.name};
+    # The same files, slowly: for connections that last. (curl's own limit lets megabytes pass at once, and then pauses for minutes.)
+    location /slow/ {
+      alias ${pages}/shared/;
+      limit_rate 200k;
+    }
   }
 }
 `,

@@ -8,6 +8,7 @@ import { type ReadBack, type Router, routerOf } from './router/router.js';
 /** After a change the daemon has some time before it is asked; then until it says what it ought to. Milliseconds. */
 const SOON = 300;
 const REGULARLY = 10_000;
+const FIRST_RETRY = 1000;
 const LONGEST_PAUSE = 30_000;
 /** How long the daemon may take until its silence about an address is worth an alarm. */
 const ALARM_AFTER = 5000;
@@ -85,8 +86,9 @@ export class Reader {
     if (!back) {
       // Once is enough; forwarding and announcing go on without.
       if (error !== this.#said) this.#log.error(`cannot read back from the routing daemon: ${error}`);
+      // A daemon that is started anew is back within seconds: the first questions follow soon, whatever the pause was before.
+      this.#pause = this.#said === undefined ? FIRST_RETRY : Math.min(LONGEST_PAUSE, 2 * this.#pause);
       this.#said = error;
-      this.#pause = Math.min(LONGEST_PAUSE, Math.max(1000, 2 * this.#pause));
       this.#later(this.#pause);
       return;
     }

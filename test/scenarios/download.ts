@@ -7,21 +7,20 @@ import type { LabRecord } from '../../lab/registry.js';
 
 let count = 0;
 
-/** A download by curl that goes on for as long as things happen: a big file, slowly. */
+/** A download by curl that goes on for as long as things happen: a big file, which servers send slowly below /slow/. */
 export class SlowDownload {
   readonly #curl: Running;
   readonly #file: string;
 
-  /** @param source the file that servers send @param rate as curl writes it: `200k` bytes a second */
+  /** @param source the file that servers send */
   constructor(
     client: Host,
     record: LabRecord,
     readonly url: string,
     readonly source: string,
-    rate: string,
   ) {
     this.#file = join(record.folder, `download${count++}`);
-    this.#curl = client.start(['curl', '-gsSfN', '--limit-rate', rate, '-o', this.#file, url]);
+    this.#curl = client.start(['curl', '-gsSfN', '-o', this.#file, url]);
   }
 
   get #size(): number {

@@ -176,9 +176,7 @@ describe('pair of directors', () => {
       seconds: 600,
       limit: 10_000,
     });
-    downloads = pages.map(
-      (page) => new SlowDownload(lab.client, lab.record, `${page}/shared/long`, path, '200k'),
-    );
+    downloads = pages.map((page) => new SlowDownload(lab.client, lab.record, `${page}/slow/long`, path));
     await bounded(async () => {}, lab.lb1, 0);
   });
 

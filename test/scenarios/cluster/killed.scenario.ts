@@ -64,7 +64,7 @@ describe('kill -9 of every TypeScript process under load: VRRP, BFD, OSPF, healt
       seconds: 300,
       limit: 10_000,
     });
-    download = new SlowDownload(cluster.client, cluster.record, `${page}/shared/long`, path, '200k');
+    download = new SlowDownload(cluster.client, cluster.record, `${page}/slow/long`, path);
   });
   after(async () => {
     await traffic?.stop();

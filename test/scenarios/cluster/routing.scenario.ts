@@ -130,6 +130,8 @@ withCluster({ title: 'cluster of two directors: routes through FRR, BFD every 10
     await of().routed([1, 2], 60_000);
     await until('ospfd to be heard again', () => first.said.includes('the routing daemon answers again'), {
       limit: 60_000,
+    }).catch((error: Error) => {
+      throw new Error(`${error.message}\n${first.said}`);
     });
     first.daemons.kill('zebra');
     await first.daemons.start('zebra');
