@@ -250,7 +250,7 @@ describe('pair of directors', () => {
       });
       const took = performance.now() - booted;
       console.log(`      all state again ${took.toFixed(0)} ms after the boot`);
-      // It is under a second; a machine that is busy with other things gets more.
+      // Services within a second; addresses wait for the twin's carrier and an election besides.
       assert.ok(took < 3000, `${took} ms`);
       await starting;
     }, lab.lb1);
