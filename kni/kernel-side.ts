@@ -6,16 +6,12 @@ import {
   RTMGRP_IPV4_IFADDR,
   RTMGRP_IPV6_IFADDR,
 } from '../lib/netlink/address.js';
-import { IFF_UP, listLinks, RTMGRP_LINK } from '../lib/netlink/link.js';
+import { listLinks, RTMGRP_LINK } from '../lib/netlink/link.js';
 import { NetlinkSocket } from '../lib/netlink/socket.js';
 
 /** A twin as the kernel has it. */
 export interface TwinDevice {
   name: string;
-  mac: Uint8Array;
-  mtu: number;
-  /** Administrative state. */
-  up: boolean;
   /** 4 or 16 bytes each. */
   addresses: Uint8Array[];
   /** MAC addresses of the multicast groups that programs have joined on it. */
@@ -57,9 +53,6 @@ export class KernelSide {
       if (!names.has(link.name)) continue;
       const device: TwinDevice = {
         name: link.name,
-        mac: link.mac,
-        mtu: link.mtu,
-        up: (link.flags & IFF_UP) !== 0,
         addresses: [],
         groups: groups.get(link.name) ?? [],
       };

@@ -100,14 +100,12 @@ static void link_zero(void *context, uint16_t port)
 		counters_now(master, port, &master->link_base[port]);
 }
 
-/* Each change by itself; `check` asks only for what is known beforehand. */
-static int link_set(void *context, uint16_t port, const struct link_change *change, bool check,
-		    struct error *error)
+/* What is known beforehand to be refused. */
+static int link_check(const struct master *master, uint16_t port, const struct link_change *change,
+		      struct error *error)
 {
-	struct master *master = context;
-	uint16_t ethdev = master->ports[port].ethdev;
+	const struct rte_eth_dev_info *device = &master->ports[port].info;
 	const char *name = master->net.ports[port].name;
-	int done = 0;
 
 	if (change->what & LINK_LLDP)
 		return error_set(error, "unsupported", "run lldpd on the kernel twin",
@@ -115,13 +113,21 @@ static int link_set(void *context, uint16_t port, const struct link_change *chan
 	if (change->what & LINK_FORWARD2KNI && change->forward2kni && !master->net.ports[port].has_twin)
 		return error_set(error, "unsupported", "give it one: `kni on` in dpvs.conf",
 				 "%s has no twin in the kernel", name);
-	if (change->what & LINK_MTU && (change->mtu < master->ports[port].info.min_mtu ||
-					change->mtu > master->ports[port].info.max_mtu))
+	if (change->what & LINK_MTU && (change->mtu < device->min_mtu || change->mtu > device->max_mtu))
 		return error_set(error, "invalid", NULL, "link %s: mtu %u is outside %u-%u", name,
-				 change->mtu, master->ports[port].info.min_mtu,
-				 master->ports[port].info.max_mtu);
-	if (check)
-		return 0;
+				 change->mtu, device->min_mtu, device->max_mtu);
+	return 0;
+}
+
+int master_link_set(struct master *master, uint16_t port, const struct link_change *change,
+		    struct error *error)
+{
+	uint16_t ethdev = master->ports[port].ethdev;
+	struct net_port *net_port = &master->net.ports[port];
+	int done = 0;
+
+	if (link_check(master, port, change, error) < 0)
+		return -1;
 	if (change->what & LINK_PROMISCUOUS)
 		done = change->promiscuous ? rte_eth_promiscuous_enable(ethdev)
 					   : rte_eth_promiscuous_disable(ethdev);
@@ -134,32 +140,45 @@ static int link_set(void *context, uint16_t port, const struct link_change *chan
 		if (done == -ENOTSUP)
 			done = 0;
 		if (done == 0) {
-			master->net.ports[port].stopped = !change->up;
+			net_port->stopped = !change->up;
 			master->link_checked_ms = 0;
 		}
 	}
 	if (done == 0 && change->what & LINK_FORWARD2KNI)
-		master->net.ports[port].mirrored = change->forward2kni;
+		net_port->mirrored = change->forward2kni;
 	if (done == 0 && change->what & LINK_MAC) {
 		struct rte_ether_addr mac;
 
 		memcpy(mac.addr_bytes, change->mac, 6);
 		done = rte_eth_dev_default_mac_addr_set(ethdev, &mac);
 		if (done == 0)
-			memcpy(master->net.ports[port].mac, change->mac, 6);
+			memcpy(net_port->mac, change->mac, 6);
 	}
 	if (done == 0 && change->what & LINK_MTU) {
 		done = rte_eth_dev_set_mtu(ethdev, change->mtu);
 		if (done == 0)
-			master->net.ports[port].mtu = change->mtu;
+			net_port->mtu = change->mtu;
 	}
 	if (done != 0)
-		return error_set(error, "unsupported", NULL, "link %s: driver %s refuses: %s", name,
+		return error_set(error, "unsupported", NULL, "link %s: driver %s refuses: %s", net_port->name,
 				 master->ports[port].info.driver_name, strerror(-done));
-	if (change->what & (LINK_MAC | LINK_MTU)) {
+	if (change->what & (LINK_MAC | LINK_MTU))
 		net_port_changed(master->stack, port, clock_ms());
-		twin_follow(&master->twins, port, &master->net.ports[port]);
-	}
+	return 0;
+}
+
+/* Each change by itself. */
+static int link_set(void *context, uint16_t port, const struct link_change *change, bool check,
+		    struct error *error)
+{
+	struct master *master = context;
+
+	if (check)
+		return link_check(master, port, change, error);
+	if (master_link_set(master, port, change, error) < 0)
+		return -1;
+	if (master->twins.twins[port].queues != 0)
+		twin_dress(&master->twins.twins[port], &master->net.ports[port], change->what);
 	return 0;
 }
 

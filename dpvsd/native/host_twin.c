@@ -168,6 +168,29 @@ static int groups_set(void *context, uint16_t port, const uint8_t (*macs)[6], ui
 	return groups_set_kernel(&master->groups, port, macs, count, error);
 }
 
+/* ---- MAC address, MTU and administrative state ---- */
+
+static void twin_look(void *context, uint16_t port, bool was_down)
+{
+	struct master *master = context;
+	struct twin *twin = &master->twins.twins[port];
+	struct link_change change;
+	struct error error;
+	uint32_t what;
+
+	if (twin->queues == 0)
+		return;
+	what = twin_compare(twin, &master->net.ports[port], was_down, &change);
+	/* Each by itself: one that the driver refuses must not keep back the others. */
+	for (; what != 0; what &= what - 1) {
+		change.what = what & -what;
+		if (master_link_set(master, port, &change, &error) == 0)
+			continue;
+		log_line(LOG_WARNING_LEVEL, "twin %s: %s", twin->name, error.text);
+		twin_dress(twin, &master->net.ports[port], change.what);
+	}
+}
+
 void master_host_twins(struct control_host *host)
 {
 	host->counter_info = counter_info;
@@ -175,4 +198,5 @@ void master_host_twins(struct control_host *host)
 	host->flow_set = flow_set;
 	host->multicast_info = multicast_info;
 	host->groups_set = groups_set;
+	host->twin_look = twin_look;
 }

@@ -54,6 +54,9 @@ void master_run(struct master *master);
 
 /* Fills in the callbacks of control (host.c). */
 void master_host(struct master *master, struct control_host *host);
+/* Changes a port; its twin is not touched. -1 with the error. */
+int master_link_set(struct master *master, uint16_t port, const struct link_change *change,
+		    struct error *error);
 /* Those about the kernel twins (host_twin.c). */
 void master_host_twins(struct control_host *host);
 

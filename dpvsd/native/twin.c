@@ -24,7 +24,7 @@ enum {
 	TWIN_DESCRIPTORS = TWIN_QUEUES + 1,
 };
 
-/* ---- opening, following ---- */
+/* ---- opening ---- */
 
 int twins_open(struct twins *twins, const struct settings *settings, struct net *net,
 	       const struct port ports[], struct rte_mempool *pool, struct error *error)
@@ -50,27 +50,17 @@ int twins_open(struct twins *twins, const struct settings *settings, struct net 
 		if (settings->virtio_twins &&
 		    twin_virtio_open(twin, &net->ports[i], twins->virtio_pool, error) < 0)
 			return -1;
-		twin_device_identify(twin, &net->ports[i]);
+		twin_dress(twin, &net->ports[i], LINK_MAC | LINK_MTU);
 		/* Plugged in when the port is known to be up. Never taken down on the way: the kernel would
 		 * throw away its routes and IPv6 addresses. */
 		twin_device_set_carrier(twin, false);
 		twin_device_set_up(twin, true);
+		twin->agreed.up = true;
 		net->ports[i].has_twin = true;
 		if (strcmp(ports[i].info.driver_name, "net_af_packet") == 0 && ports[i].info.if_index != 0)
 			twin->wire_fd = twin_wire_open(ports[i].info.if_index);
 	}
 	return 0;
-}
-
-void twin_follow(struct twins *twins, uint16_t port, const struct net_port *net_port)
-{
-	struct twin *twin = &twins->twins[port];
-
-	if (twin->queues == 0)
-		return;
-	twin_device_identify(twin, net_port);
-	if (twin->carrier != net_port->up)
-		twin_device_set_carrier(twin, net_port->up);
 }
 
 /* ---- from workers and the master ---- */

@@ -12,6 +12,7 @@
 #include <rte_rcu_qsbr.h>
 
 #include "channel.h"
+#include "control/control.h"
 #include "port/port.h"
 #include "twin_class.h"
 
@@ -33,6 +34,13 @@ struct twin_counters {
 	uint64_t wire; /* of to_kernel: came by the wire, past the workers */
 };
 
+/* What a twin and its port have in common. */
+struct twin_state {
+	uint8_t mac[6];
+	uint16_t mtu;
+	bool up; /* administrative */
+};
+
 struct twin {
 	char name[NAME_SIZE]; /* of the TAP, empty: this port has none */
 	uint16_t port;
@@ -43,6 +51,8 @@ struct twin {
 	int tap_fd; /* of the TAP, to switch its carrier */
 	int wire_fd; /* -1: none */
 	bool carrier;
+	struct twin_state agreed; /* of the device, when it was last read or written: the master's own */
+	bool deaf; /* the kernel refused the port's MAC address or MTU, and that was said */
 	struct twin_counters counters; /* written by the twins' thread */
 	uint64_t ring_full[TWIN_CLASSES]; /* towards the kernel; written by workers and the master */
 };
@@ -90,7 +100,7 @@ struct twins_surroundings {
 int twins_start(struct twins *twins, const struct twins_surroundings *surroundings, struct error *error);
 /* Ends the thread and closes the descriptors; the TAP devices stay, without carrier. */
 void twins_stop(struct twins *twins);
-/* MAC, MTU and link of a port changed: the twin follows. Master only. */
+/* MAC, MTU or link of a port may have changed by themselves: the twin follows. Master only. */
 void twin_follow(struct twins *twins, uint16_t port, const struct net_port *net_port);
 
 /* Gives a frame (mbuf data at the Ethernet header, mbuf->port set) to the kernel. Takes the mbuf.
@@ -105,12 +115,25 @@ static inline bool twin_has_it(const struct twins *twins, const struct net *net,
 /* After the last of a burst: the thread looks. */
 void twins_wake(struct twins *twins);
 
+/* ---- twin_follow.c: the master's ---- */
+
+/* Gives the twin what its port has of `items` (LINK_MAC, LINK_MTU), whatever it had. LINK_UP: the twin keeps
+ * its administrative state, but what the kernel was told of it until now counts no more. */
+void twin_dress(struct twin *twin, const struct net_port *net_port, uint32_t items);
+/* Compares the twin with what both sides last had. @return what of the port has to follow, in `change` */
+uint32_t twin_compare(struct twin *twin, const struct net_port *net_port, bool was_down,
+		      struct link_change *change);
+
 /* ---- twin_device.c ---- */
 
 /* The TAP with this name, its queues in twin->fds. -1 with the error. */
 int twin_device_open(struct twin *twin, struct error *error);
-/* MAC address and MTU of the port. */
-void twin_device_identify(const struct twin *twin, const struct net_port *net_port);
+/* MAC address, MTU and administrative state as the kernel has them now. @return whether the device is there
+ */
+bool twin_device_read(const struct twin *twin, struct twin_state *now);
+/* @return 0, or errno: ENODEV where the twin is in another network namespace */
+int twin_device_set_mac(const struct twin *twin, const uint8_t mac[6]);
+int twin_device_set_mtu(const struct twin *twin, uint16_t mtu);
 /* Administrative state. */
 void twin_device_set_up(const struct twin *twin, bool up);
 /* Carrier, as if a cable were plugged or pulled: the operator's addresses and routes stay. */

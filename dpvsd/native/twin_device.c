@@ -48,22 +48,45 @@ void twin_device_set_up(const struct twin *twin, bool up)
 		log_line(LOG_WARNING_LEVEL, "twin %s: %s", twin->name, strerror(errno));
 }
 
-void twin_device_identify(const struct twin *twin, const struct net_port *net_port)
+bool twin_device_read(const struct twin *twin, struct twin_state *now)
 {
-	const char *name = twin->name;
-	struct ifreq ifr = {0};
+	struct ifreq ifr;
 
-	request_for(&ifr, name);
-	if (ask(SIOCGIFHWADDR, &ifr) == 0 && memcmp(ifr.ifr_hwaddr.sa_data, net_port->mac, 6) != 0) {
-		ifr.ifr_hwaddr.sa_family = ARPHRD_ETHER;
-		memcpy(ifr.ifr_hwaddr.sa_data, net_port->mac, 6);
-		if (ask(SIOCSIFHWADDR, &ifr) < 0)
-			log_line(LOG_WARNING_LEVEL, "twin %s: MAC address: %s", name, strerror(errno));
-	}
-	request_for(&ifr, name);
-	ifr.ifr_mtu = net_port->mtu;
-	if (ask(SIOCSIFMTU, &ifr) < 0)
-		log_line(LOG_WARNING_LEVEL, "twin %s: mtu %u: %s", name, net_port->mtu, strerror(errno));
+	request_for(&ifr, twin->name);
+	if (ask(SIOCGIFHWADDR, &ifr) < 0)
+		return false;
+	memcpy(now->mac, ifr.ifr_hwaddr.sa_data, sizeof(now->mac));
+	request_for(&ifr, twin->name);
+	if (ask(SIOCGIFMTU, &ifr) < 0)
+		return false;
+	now->mtu = (uint16_t)ifr.ifr_mtu; /* a TAP has 65521 at most */
+	request_for(&ifr, twin->name);
+	if (ask(SIOCGIFFLAGS, &ifr) < 0)
+		return false;
+	now->up = (ifr.ifr_flags & IFF_UP) != 0;
+	return true;
+}
+
+int twin_device_set_mac(const struct twin *twin, const uint8_t mac[6])
+{
+	struct ifreq ifr;
+
+	request_for(&ifr, twin->name);
+	/* Even the same one again would make the kernel forget its neighbours. */
+	if (ask(SIOCGIFHWADDR, &ifr) == 0 && memcmp(ifr.ifr_hwaddr.sa_data, mac, 6) == 0)
+		return 0;
+	ifr.ifr_hwaddr.sa_family = ARPHRD_ETHER;
+	memcpy(ifr.ifr_hwaddr.sa_data, mac, 6);
+	return ask(SIOCSIFHWADDR, &ifr) < 0 ? errno : 0;
+}
+
+int twin_device_set_mtu(const struct twin *twin, uint16_t mtu)
+{
+	struct ifreq ifr;
+
+	request_for(&ifr, twin->name);
+	ifr.ifr_mtu = mtu;
+	return ask(SIOCSIFMTU, &ifr) < 0 ? errno : 0;
 }
 
 static int tap_open(const char *name, bool multi_queue)

@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { formatMac } from '../../cli/address.js';
+import { DpvsdClient } from '../../dpvsd/client.js';
+import { type Link, Table, Verb } from '../../dpvsd/generated/control.js';
 import { Hopeless, type Running, run, until } from '../../lab/command.js';
+import { IpBatch } from '../../lab/ip-batch.js';
 import { whyNoLab } from '../../lab/needs.js';
 import { PairLab, type PairNode } from '../../lab/pair.js';
 import { removeStaleLabs } from '../../lab/registry.js';
@@ -177,6 +181,59 @@ PrintMotd no
     await node.host.ip(['link set dpdk0.kni up', 'address replace fd00:2::2/64 dev dpdk0.kni nodad']);
     await until('the port to follow', async () => (await portOf()).up);
     await until('the twin with carrier', () => node.carrier());
+    await ping(KERNEL);
+  });
+
+  it('agrees with its port on whatever was said last, however fast both are told', async () => {
+    const client = await DpvsdClient.connect({ path: node.ipc, client: 'scenario' });
+    const ip = new IpBatch(node.host.namespace);
+    const own = (await portOf()).mac;
+    const macs = [own, '02:00:00:00:0a:01'];
+    // Few values: what one side says often takes back what the other has just said.
+    const mtus = [1500, 1400];
+    const set = (change: Partial<Link>) =>
+      client.apply([
+        { verb: Verb.VERB_EDIT, object: { $case: 'link', value: { device: 'dpdk0', ...change } } },
+      ]);
+    const agreed = async (mtu: number, mac: string) => {
+      const [row] = await client.list(Table.TABLE_LINKS, 'link', { device: 'dpdk0' });
+      const twin = await ip.show('dpdk0.kni');
+      const port = `mtu ${row?.mtu} ${formatMac(row?.mac ?? Buffer.alloc(6))}`;
+      return port === `mtu ${mtu} ${mac}` && twin === port ? true : undefined;
+    };
+    try {
+      for (let round = 0; round < 150; round++) {
+        const pick = <T>(list: T[]): T => list[randomInt(list.length)]!;
+        let [mtu, mac] = [pick(mtus), pick(macs)];
+        for (let n = randomInt(4); n > 0; n--) {
+          if (randomInt(2)) await ip.say(`link set dpdk0.kni mtu ${pick(mtus)} address ${pick(macs)}`);
+          else await set({ mtu: pick(mtus), mac: Buffer.from(pick(macs).replaceAll(':', ''), 'hex') });
+          // Sometimes in the midst of what the last one set going.
+          if (randomInt(2)) await new Promise((resolve) => setTimeout(resolve, randomInt(25)));
+        }
+        await set({ mtu, mac: Buffer.from(mac.replaceAll(':', ''), 'hex') });
+        if (randomInt(3) > 0) {
+          [mtu, mac] = [pick(mtus), pick(macs)];
+          await ip.say(`link set dpdk0.kni mtu ${mtu}`, `link set dpdk0.kni address ${mac}`);
+        }
+        await until(`round ${round}: mtu ${mtu}, ${mac}`, () => agreed(mtu, mac), { every: 5 });
+      }
+      for (let round = 0; round < 15; round++) {
+        const up = round % 2 === 0;
+        // Down and up again before anybody looks; or up, and taken down by the twin.
+        await set({ link: up ? 'down' : 'up' });
+        await ip.say(
+          ...(up ? ['down', 'up'] : ['down', 'up', 'down']).map((word) => `link set dpdk0.kni ${word}`),
+        );
+        await until(`round ${round}: the port ${up ? 'up' : 'down'}`, async () => (await portOf()).up === up);
+      }
+      await until('the twin with carrier', () => node.carrier());
+    } finally {
+      await ip.say('link set dpdk0.kni up', `link set dpdk0.kni mtu 1500 address ${own}`);
+      ip.close();
+      client.close();
+      await node.host.ip(['address replace fd00:2::2/64 dev dpdk0.kni nodad']);
+    }
     await ping(KERNEL);
   });
 

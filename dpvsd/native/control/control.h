@@ -109,6 +109,8 @@ struct control_host {
 	/* What the kernel has joined on the port's twin, all of it; takes effect at once. */
 	int (*groups_set)(void *context, uint16_t port, const uint8_t (*macs)[6], uint32_t count,
 			  struct error *error);
+	/* The port's twin may have changed in the kernel; `was_down`: taken down since the last look. */
+	void (*twin_look)(void *context, uint16_t port, bool was_down);
 	/* Named counters besides those of the packets' ways. */
 	bool (*counter_info)(void *context, uint32_t position, struct counter_info *info);
 	bool (*setting_info)(void *context, uint32_t position, char name[SETTING_NAME_SIZE],

@@ -287,6 +287,8 @@ static int apply_one(struct model *model, const Dpvsha__Operation *operation, st
 		return announce_apply(model, verb, operation->announce, error);
 	case DPVSHA__OPERATION__OBJECT_TWIN_GROUPS:
 		return groups_apply(model, verb, operation->twin_groups, error);
+	case DPVSHA__OPERATION__OBJECT_TWIN_LOOK:
+		return twin_look_apply(model, verb, operation->twin_look, error);
 	case DPVSHA__OPERATION__OBJECT_FLOW:
 		return flow_apply(model, verb, operation->flow, error);
 	case DPVSHA__OPERATION__OBJECT__NOT_SET:

@@ -198,6 +198,7 @@ struct deferred {
 		DEFERRED_ANNOUNCE,
 		DEFERRED_FORGET,
 		DEFERRED_GROUPS,
+		DEFERRED_TWIN_LOOK,
 	} kind;
 	uint32_t operation;
 	union {
@@ -216,6 +217,10 @@ struct deferred {
 			uint16_t port;
 			const Dpvsha__TwinGroups *message; /* of the request */
 		} groups;
+		struct {
+			uint16_t port;
+			bool was_down;
+		} twin_look;
 		struct {
 			bool all;
 			struct service_key key;
@@ -427,6 +432,7 @@ int link_apply(struct model *model, int verb, const Dpvsha__Link *in, struct err
 int timeouts_apply(struct model *model, int verb, const Dpvsha__Timeouts *in, struct error *error);
 int setting_apply(struct model *model, int verb, const Dpvsha__Setting *in, struct error *error);
 int groups_apply(struct model *model, int verb, const Dpvsha__TwinGroups *in, struct error *error);
+int twin_look_apply(struct model *model, int verb, const Dpvsha__TwinLook *in, struct error *error);
 int flow_apply(struct model *model, int verb, const Dpvsha__Flow *in, struct error *error);
 int zero_apply(struct model *model, int verb, const Dpvsha__Zero *in, struct error *error);
 int flush_apply(struct model *model, int verb, const Dpvsha__Flush *in, struct error *error);

@@ -144,6 +144,27 @@ int groups_apply(struct model *model, int verb, const Dpvsha__TwinGroups *in, st
 	return 0;
 }
 
+int twin_look_apply(struct model *model, int verb, const Dpvsha__TwinLook *in, struct error *error)
+{
+	struct deferred *deferred;
+	int port;
+
+	if (verb != VERB_EDIT && verb != VERB_PUT)
+		return error_set(error, "invalid", "use edit", "twins are neither added nor deleted");
+	port = read_device(model, in->device, error);
+	if (port < 0)
+		return -1;
+	if (!model->host.twin_look)
+		return error_set(error, "unsupported", NULL, "%s has no twin in the kernel", in->device);
+	deferred = batch_defer(model, error);
+	if (!deferred)
+		return -1;
+	deferred->kind = DEFERRED_TWIN_LOOK;
+	deferred->twin_look.port = (uint16_t)port;
+	deferred->twin_look.was_down = in->was_down;
+	return 0;
+}
+
 static int defer_flow(struct model *model, bool add, const struct flow_info *info, struct error *error)
 {
 	struct deferred *deferred;
@@ -486,6 +507,10 @@ void deferred_finish(struct model *model)
 			break;
 		case DEFERRED_GROUPS:
 			set_groups(model, deferred->groups.port, deferred->groups.message);
+			break;
+		case DEFERRED_TWIN_LOOK:
+			model->host.twin_look(model->host.context, deferred->twin_look.port,
+					      deferred->twin_look.was_down);
 			break;
 		case DEFERRED_LINK:
 		case DEFERRED_SETTING:

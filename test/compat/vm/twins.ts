@@ -22,8 +22,14 @@ export function checksOfTwin(
   const macOfPort = (mac: string) =>
     until('the MAC of the port', async () => (await guest.dpip('link', 'show')).includes(mac), patience);
   const megabits = async (flags: string[]) => {
-    const text = await lab.client.run(['iperf3', '-c', own, '-t', String(SECONDS), '-J', ...flags]);
-    const { end } = JSON.parse(text) as { end: { sum_received: { bits_per_second: number } } };
+    const text = await lab.client.run(['iperf3', '-c', own, '-t', String(SECONDS), '-J', ...flags], {
+      limit: 60_000,
+    });
+    const { end, error } = JSON.parse(text) as {
+      end: { sum_received?: { bits_per_second: number } };
+      error?: string;
+    };
+    if (!end.sum_received) throw new Error(`iperf3 ${flags.join(' ')}: ${error ?? text}`);
     return end.sum_received.bits_per_second / 1e6;
   };
   return [

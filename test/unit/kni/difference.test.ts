@@ -3,22 +3,18 @@ import { Verb } from '../../../dpvsd/generated/control.js';
 import { type DataplaneSide, difference, type Told } from '../../../kni/difference.js';
 import { parseGroups, type TwinDevice } from '../../../kni/kernel-side.js';
 
-const mac = Buffer.from('020000000010', 'hex');
 const group = Buffer.from('01005e000012', 'hex');
 const ip = (...bytes: number[]) => new Uint8Array(bytes);
-const fresh = (): Told => ({ groups: new Map(), up: new Map() });
 const twin = (more: Partial<TwinDevice> = {}): Map<string, TwinDevice> =>
-  new Map([
-    ['dpdk0.kni', { name: 'dpdk0.kni', mac, mtu: 1500, up: true, addresses: [], groups: [], ...more }],
-  ]);
+  new Map([['dpdk0.kni', { name: 'dpdk0.kni', addresses: [], groups: [], ...more }]]);
 const side = (learnt: DataplaneSide['learnt'] = []): DataplaneSide => ({
   links: [
-    { device: 'dpdk0', twin: 'dpdk0.kni', mac, mtu: 1500, up: true },
-    { device: 'dpdk1', twin: '', mac, mtu: 1500, up: true },
+    { device: 'dpdk0', twin: 'dpdk0.kni' },
+    { device: 'dpdk1', twin: '' },
   ],
   learnt,
 });
-const told = (): Told => ({ groups: new Map([['dpdk0', '']]), up: new Map([['dpdk0', true]]) });
+const told = (): Told => new Map([['dpdk0', '']]);
 
 describe('kernel side of the twins, compared with the dataplane', () => {
   it('tells nothing when nothing differs', () => {
@@ -28,7 +24,7 @@ describe('kernel side of the twins, compared with the dataplane', () => {
   });
 
   it('tells the groups once, then when they change', () => {
-    const state = fresh();
+    const state = new Map();
     const groups = () => difference(twin({ groups: [group] }), side(), state);
     assert.equal(groups().length, 1);
     assert.equal(groups().length, 0);
@@ -53,39 +49,14 @@ describe('kernel side of the twins, compared with the dataplane', () => {
     ]);
   });
 
-  it('carries MTU, MAC and administrative state over, each by itself', () => {
-    const other = Buffer.from('020000000099', 'hex');
-    const state = told();
-    const operations = difference(twin({ mtu: 1400, mac: other, up: false }), side(), state);
-    assert.deepEqual(
-      operations.map(({ object }) => object?.value),
-      [
-        { device: 'dpdk0', mtu: 1400 },
-        { device: 'dpdk0', mac: other },
-        { device: 'dpdk0', link: 'down' },
-      ],
-    );
-    const links = [{ device: 'dpdk0', twin: 'dpdk0.kni', mac: other, mtu: 1400, up: false }];
-    const kernel = twin({ mtu: 1400, mac: other });
-    assert.deepEqual(
-      difference(kernel, { links, learnt: [] }, state).map(({ object }) => object?.value),
-      [{ device: 'dpdk0', link: 'up' }],
-    );
-  });
-
-  it('does not take a port down whose twin was moved to another namespace', () => {
-    const state = told();
-    difference(twin({ up: false }), side(), state);
+  it('forgets the addresses of a twin that was moved to another namespace, and nothing else', () => {
     const learnt = [{ destination: Buffer.from([10, 0, 0, 5]), device: 'dpdk0', prefix: 32 }];
-    const values = difference(new Map(), side(learnt), state).map(({ verb, object }) => [
+    const values = difference(new Map(), side(learnt), told()).map(({ verb, object }) => [
       verb,
       object?.$case,
     ]);
-    assert.deepEqual(values, [
-      [Verb.VERB_EDIT, 'link'],
-      [Verb.VERB_DELETE, 'route'],
-    ]);
-    assert.deepEqual(difference(new Map(), side(), state), []);
+    assert.deepEqual(values, [[Verb.VERB_DELETE, 'route']]);
+    assert.deepEqual(difference(new Map(), side(), told()), []);
   });
 
   it('reads the groups of all devices', () => {
