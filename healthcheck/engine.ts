@@ -12,6 +12,7 @@ import type { Log } from '../lib/log.js';
 import { AddressWatch } from './address-watch.js';
 import { CheckRunner } from './check-runner.js';
 import { mailDetail } from './check-texts.js';
+import { listsFor } from './director/closing.js';
 import { serverRow, serviceKeys, serviceOf } from './director/desired.js';
 import type { Director } from './director/director.js';
 import { keyText, type Service, type ServiceEntry, sameRow, serverText } from './director/table.js';
@@ -229,7 +230,13 @@ export class Engine {
       // Rows that mean the same stay the same objects: the director then need not compare them field by field.
       const service: Service =
         known && sameRow(known.service, shape.service) ? known.service : { ...shape.service };
-      entries.push({ key, service, locals: shape.locals, lists: shape.lists, servers: new Map() });
+      entries.push({
+        key,
+        service,
+        locals: shape.locals,
+        lists: listsFor(key, shape.lists),
+        servers: new Map(),
+      });
     }
     const runtime = new Runtime(machine, entries);
     runtime.suspended = old?.suspended ?? false;

@@ -23,15 +23,17 @@ export type Operation =
  * again. Within a service additions come before removals, so that no moment has no server when one is due. A service that goes
  * is one operation: its servers, addresses and lists go with it.
  * @param touched looks only at these services (their texts); absent: at all
+ * @param listsOf the lists that a desired service is to have; absent: its own
  */
 export function difference(
   applied: ServiceTable,
   desired: ServiceTable,
   touched?: Iterable<string>,
+  listsOf: (entry: ServiceEntry) => Map<string, ListEntry> = ({ lists }) => lists,
 ): Operation[] {
   const operations: Operation[] = [];
   const names = touched ?? new Set([...desired.keys(), ...applied.keys()]);
-  for (const name of names) serviceDifference(applied.get(name), desired.get(name), operations);
+  for (const name of names) serviceDifference(applied.get(name), desired.get(name), operations, listsOf);
   return operations;
 }
 
@@ -39,6 +41,7 @@ function serviceDifference(
   before: ServiceEntry | undefined,
   after: ServiceEntry | undefined,
   operations: Operation[],
+  listsOf: (entry: ServiceEntry) => Map<string, ListEntry>,
 ): void {
   if (!after) {
     if (before)
@@ -51,7 +54,7 @@ function serviceDifference(
     operations.push({ verb: 'edit', object: 'service', key, name: '', row: after.service });
   }
   rows('local', key, before?.locals, after.locals, operations);
-  rows('list', key, before?.lists, after.lists, operations);
+  rows('list', key, before?.lists, listsOf(after), operations);
   rows('server', key, before?.servers, after.servers, operations);
 }
 

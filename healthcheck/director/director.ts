@@ -1,9 +1,10 @@
 import type { Clock, Timer } from '../../lib/clock.js';
 import type { Log } from '../../lib/log.js';
+import { listsWithout } from './closing.js';
 import { difference, type Operation } from './difference.js';
 import { type Command, type DirectorDriver, Refusal } from './driver.js';
 import { operationText } from './dry-run.js';
-import { keyText, type ServiceEntry, type ServiceTable } from './table.js';
+import { keyText, type ListEntry, listText, type ServiceEntry, type ServiceTable } from './table.js';
 
 /** Operations of one message; a batch beyond it is split, each part applied whole. */
 const BATCH_LIMIT = 10_000;
@@ -208,7 +209,9 @@ export class Director {
         }
         if (!this.#connected || this.#stopped || (!this.#all && this.#touched.size === 0)) return;
         const touched = this.#all ? undefined : this.#touched;
-        const operations = this.#wanted(difference(this.#applied, this.desired, touched));
+        const operations = this.#wanted(
+          difference(this.#applied, this.desired, touched, (entry) => this.#lists(entry)),
+        );
         this.#all = false;
         this.#touched = new Set();
         for (let at = 0; at < operations.length; at += BATCH_LIMIT) {
@@ -254,6 +257,33 @@ export class Director {
     });
   }
 
+  #lists(entry: ServiceEntry): Map<string, ListEntry> {
+    if (this.#refused.size === 0) return entry.lists;
+    const service = keyText(entry.key);
+    return listsWithout(entry, (row) => this.#refused.get(subjectOf('list', listText(row), service)) === row);
+  }
+
+  /** Remembers what the dataplane will not have. A set that it does not know, it knows in no service. */
+  #refuse(culprit: Operation, batch: Operation[], error: Refusal): void {
+    this.counters.refused++;
+    this.#refused.set(subject(culprit), culprit.row);
+    let services = 1;
+    if (culprit.object === 'list' && culprit.row.set !== '') {
+      const { set } = culprit.row;
+      for (const operation of batch) {
+        if (operation === culprit || operation.object !== 'list' || operation.row.set !== set) continue;
+        this.#refused.set(subject(operation), operation.row);
+        services++;
+      }
+    }
+    const others = services > 1 ? `, and of ${services - 1} more services` : '';
+    const closed =
+      culprit.object === 'list' && culprit.verb !== 'delete'
+        ? '; whom the entry was to keep out must not get in: see "Lists that the dataplane refuses" in docs/health-checks.md'
+        : '';
+    this.#log.error(`the dataplane refuses to ${operationText(culprit)}${others}: ${error.message}${closed}`);
+  }
+
   async #push(batch: Operation[]): Promise<Refusal | undefined> {
     let operations = batch;
     try {
@@ -276,9 +306,7 @@ export class Director {
         this.#mirror([culprit]);
         return error;
       }
-      this.counters.refused++;
-      this.#refused.set(subject(culprit), culprit.row);
-      this.#log.error(`the dataplane refuses to ${operationText(culprit)}: ${error.message}`);
+      this.#refuse(culprit, operations, error);
       return error;
     }
     this.#mirror(operations);
@@ -329,5 +357,9 @@ function mirrorRow<Row>(rows: Map<string, Row>, name: string, verb: Operation['v
 
 /** What an operation is about: equal for operations on the same thing. */
 function subject({ object, name, key }: Operation): string {
-  return object === 'service' ? `service ${keyText(key)}` : `${object} ${name} of ${keyText(key)}`;
+  return subjectOf(object, name, keyText(key));
+}
+
+function subjectOf(object: Operation['object'], name: string, service: string): string {
+  return object === 'service' ? `service ${service}` : `${object} ${name} of ${service}`;
 }

@@ -15,6 +15,7 @@ import {
 } from '../../dpvsd/generated/control.js';
 import { DpvsdLink } from '../../dpvsd/link.js';
 import type { Clock } from '../../lib/clock.js';
+import { isClosing } from './closing.js';
 import type { Operation } from './difference.js';
 import { type Command, type DirectorDriver, type DriverEvents, Refusal } from './driver.js';
 import {
@@ -280,10 +281,12 @@ export class DpvsdDriver implements DirectorDriver {
       const entry = {
         list: wire.kind === ListKind.LIST_ALLOW ? ('allow' as const) : ('deny' as const),
         address,
-        prefix: wire.prefix || (address === '' ? 0 : address.includes(':') ? 128 : 32),
+        prefix:
+          wire.prefix || (['', '0.0.0.0', '::'].includes(address) ? 0 : address.includes(':') ? 128 : 32),
         set: wire.set,
       };
-      if (desired.get(name)?.lists.has(listText(entry))) table.get(name)?.lists.set(listText(entry), entry);
+      if (desired.get(name)?.lists.has(listText(entry)) || isClosing(entry))
+        table.get(name)?.lists.set(listText(entry), entry);
     }
     return table;
   }

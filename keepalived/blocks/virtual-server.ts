@@ -511,6 +511,14 @@ function addressGroup(name: string, key: 'denyAddressGroups' | 'allowAddressGrou
         const text = line.keyword;
         if (text.startsWith('ipset:')) {
           entries.push({ kind: 'ipset', name: text.slice(6) });
+          line.report(
+            'note',
+            `'${name}': the dataplane has no ipsets yet and refuses '${text}': ${
+              key === 'denyAddressGroups'
+                ? 'virtual servers with this group let nobody in'
+                : 'virtual servers with this group let in the other addresses of it, or nobody'
+            }`,
+          );
           return;
         }
         const range = addressRange(text, line, name, true);

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { DpvsdClient } from '../../../../dpvsd/client.js';
 import { Forward, Protocol, Verb } from '../../../../dpvsd/generated/control.js';
+import type { Operation } from '../../../../healthcheck/director/difference.js';
 import { Director } from '../../../../healthcheck/director/director.js';
 import { DpvsdDriver } from '../../../../healthcheck/director/dpvsd.js';
 import { Refusal } from '../../../../healthcheck/director/driver.js';
 import { keyText, serverText } from '../../../../healthcheck/director/table.js';
+import type { LoadBalancing } from '../../../../keepalived/model/virtual-server.js';
 import { systemClock } from '../../../../lib/clock.js';
 import { Log } from '../../../../lib/log.js';
 import { FakeDpvsd } from '../../dpvsd/fake-dpvsd.js';
@@ -32,6 +34,100 @@ describe('director', () => {
     await until(() => driver.operations.length === 6, 'push');
     assert.equal(driver.batches.length, 1);
     await bench.stop();
+  });
+
+  describe('when the dataplane refuses an entry of a client list', () => {
+    const noSets = (operation: Operation, index: number) =>
+      operation.object === 'list' && operation.verb !== 'delete' && operation.row.set !== ''
+        ? new Refusal('refused', 'unsupported', 'lists by ipset are not part of this version', index)
+        : undefined;
+    const set = (name: string) => ({ kind: 'ipset' as const, name });
+    const range = (address: string) => ({ kind: 'range' as const, first: address, last: address });
+    const of = 'of TCP [192.0.2.1]:1';
+    const CLOSED = [`add list entry deny 0.0.0.0/1 ${of}`, `add list entry deny 128.0.0.0/1 ${of}`];
+
+    async function pushed(
+      lists: Pick<LoadBalancing, 'denyAddressGroups' | 'allowAddressGroups'>,
+      body: (driver: MemoryDriver, bench: Bench) => Promise<void>,
+      count = 1,
+    ): Promise<void> {
+      const driver = new MemoryDriver();
+      driver.refuse = noSets;
+      const bench = new Bench(systemClock, { driver });
+      const groups = { denyAddressGroup: 'bad', allowAddressGroup: 'good' };
+      const all = services(count).map((vs) => ({ ...vs, ...groups }));
+      await bench.engine.apply(part(all, lists), false);
+      await until(() => driver.operations.some((line) => line.includes('add server')), 'servers');
+      await bench.director.settled();
+      await body(driver, bench);
+      await bench.stop();
+    }
+
+    it('a service whose deny list lacks one lets nobody in, from the first moment, until the list can be had', async () => {
+      const denyAddressGroups = { bad: [range('198.51.100.4'), set('crawlers')] };
+      await pushed({ denyAddressGroups, allowAddressGroups: {} }, async (driver, bench) => {
+        const [first] = driver.batches;
+        for (const line of [...CLOSED, `add list entry deny 198.51.100.4/32 ${of}`])
+          assert.ok(first!.indexOf(line) >= 0, line);
+        assert.ok(first!.indexOf(CLOSED[1]!) < first!.findIndex((line) => line.startsWith('add server')));
+        assert.ok(bench.log.some((line) => line.includes('refuses to add list entry deny ipset:crawlers')));
+
+        // A reload tries again and leaves it closed.
+        const before = driver.operations.length;
+        const again = services(1).map((vs) => ({ ...vs, denyAddressGroup: 'bad' }));
+        await bench.engine.apply(part(again, { denyAddressGroups: { bad: [set('crawlers')] } }), true);
+        await until(() => driver.operations.length > before, 'the reload');
+        await bench.director.settled();
+        assert.deepEqual(driver.operations.slice(before), [`delete list entry deny 198.51.100.4/32 ${of}`]);
+
+        driver.refuse = () => undefined;
+        const closedBefore = driver.operations.length;
+        bench.director.touchAll();
+        await until(() => driver.operations.length > closedBefore, 'the list');
+        assert.deepEqual(driver.operations.slice(closedBefore), [
+          `add list entry deny ipset:crawlers ${of}`,
+          ...CLOSED.map((line) => line.replace('add', 'delete')),
+        ]);
+      });
+    });
+
+    it('an allow list admits who is left in it, and nobody when it would be empty', async () => {
+      const rest = { good: [range('198.51.100.4'), set('friends')] };
+      await pushed({ denyAddressGroups: {}, allowAddressGroups: rest }, async (driver) => {
+        assert.ok(driver.operations.includes(`add list entry allow 198.51.100.4/32 ${of}`));
+        assert.ok(!driver.operations.includes(CLOSED[0]!));
+      });
+      await pushed(
+        { denyAddressGroups: {}, allowAddressGroups: { good: [set('friends')] } },
+        async (driver) => {
+          for (const line of CLOSED) assert.ok(driver.operations.includes(line), line);
+        },
+      );
+    });
+
+    it('refuses a set once for all services, however many', async () => {
+      const denyAddressGroups = { bad: [set('crawlers')] };
+      const many = 300;
+      await pushed(
+        { denyAddressGroups, allowAddressGroups: {} },
+        async (driver, bench) => {
+          assert.equal(driver.batches.length, 1);
+          assert.equal(driver.operations.filter((line) => line.includes('deny 0.0.0.0/1')).length, many);
+          assert.equal(bench.log.filter((line) => line.includes('refuses')).length, 1);
+        },
+        many,
+      );
+    });
+
+    it('entries of the other family are not asked for', async () => {
+      const denyAddressGroups = { bad: [range('2001:db8::1'), range('198.51.100.4')] };
+      await pushed({ denyAddressGroups, allowAddressGroups: {} }, async (driver) => {
+        assert.deepEqual(
+          driver.operations.filter((line) => line.includes('list entry')),
+          [`add list entry deny 198.51.100.4/32 ${of}`],
+        );
+      });
+    });
   });
 
   it('pushes the rest when one operation is refused, says which, and tries again only when it changed', async () => {
