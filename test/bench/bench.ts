@@ -19,6 +19,8 @@ export interface BenchOptions {
   quick: boolean;
   /** What was written behind the name (`vrrp:steadiness`): only the rows whose part of the bench has these words. */
   only?: string;
+  /** Takes what has been measured so far, so that a run that is broken off leaves it behind. */
+  partial?: (figures: Figure[]) => void;
 }
 
 /** Text table of figures: a line each, a column for each value that any of them has. */

@@ -40,7 +40,8 @@ export const healthcheck: Bench = {
   },
 };
 
-async function measureAll(folder: string, namespace: string, { quick }: BenchOptions): Promise<Figure[]> {
+async function measureAll(folder: string, namespace: string, options: BenchOptions): Promise<Figure[]> {
+  const { quick, only } = options;
   must('ip', ['netns', 'add', namespace]);
   must('ip', ['-n', namespace, 'link', 'set', 'lo', 'up']);
   // All of 127.0.0.0/8 answers; nothing here may wait for ports in TIME_WAIT.
@@ -63,16 +64,47 @@ async function measureAll(folder: string, namespace: string, { quick }: BenchOpt
   const scales: Scale[] = quick
     ? [{ servers: 10_000, period: 5000 }]
     : [
+        { servers: 10_000, period: 2000 },
         { servers: 10_000, period: 1000 },
-        { servers: 50_000, period: 2000 },
+        { servers: 50_000, period: 5000 },
       ];
-  const bed: Bed = { folder, namespace, peers, duration: quick ? 5000 : 10_000 };
+  const pairs = scales
+    .flatMap((scale) => (['TCP', 'UDP'] as const).map((kind) => ({ scale, kind })))
+    .filter(({ scale, kind }) => only === undefined || describe(scale, kind).includes(only));
+  if (pairs.length === 0) throw new Error(`nothing is called '${only}'`);
+  const bed: Bed = {
+    folder,
+    namespace,
+    peers,
+    duration: quick ? 5000 : 10_000,
+    deadline: performance.now() + (quick ? QUICK_LIMIT : LIMIT),
+  };
   const figures: Figure[] = [];
-  for (const scale of scales) {
-    for (const kind of ['TCP', 'UDP'] as const)
+  let failures = 0;
+  for (const { scale, kind } of pairs) {
+    try {
       figures.push(...(await measurePair(bed, programs, scale, kind)));
+    } catch (error) {
+      // What others have shown is worth having all the same.
+      failures++;
+      const reason = (error as Error).message;
+      console.error(`bench: healthcheck: ${describe(scale, kind)}: ${reason}`);
+      figures.push({ case: `FAILED, ${describe(scale, kind)}`, values: { reason } });
+    }
+    options.partial?.(figures);
   }
+  if (failures === pairs.length) throw new Error('nothing could be measured');
   return figures;
+}
+
+/** No measurement begins that would end later than this after the start, milliseconds. */
+const LIMIT = 14 * 60_000;
+const QUICK_LIMIT = 4 * 60_000;
+/** What starting, ending and a busy machine add to one measurement at most, as a rule; milliseconds. */
+const MARGIN = 30_000;
+
+function describe({ servers, period }: Scale, kind: string): string {
+  return `${servers} servers, ${kind}, every ${period / 1000} s`;
 }
 
 /** Where it all happens. */
@@ -83,12 +115,14 @@ interface Bed {
   peers: string;
   /** Of one measurement, milliseconds. */
   duration: number;
+  /** On the clock of performance.now(). */
+  deadline: number;
 }
 
 /** Part of the wanted rate below which a program did something else than it was asked for: its cost says nothing then. */
 const ENOUGH = 0.8;
 /** How often a pair is tried, each time at half the rate. */
-const ATTEMPTS = 4;
+const ATTEMPTS = 3;
 
 /**
  * All programs one after the other at one scale. Only programs that keep up with the same rate can be compared: on a machine that is
@@ -102,11 +136,16 @@ async function measurePair(
 ): Promise<Figure[]> {
   for (let attempt = 1; ; attempt++) {
     const scale = { servers: wanted.servers, period: wanted.period * 2 ** (attempt - 1) };
-    const every = `${scale.servers} servers, ${kind}, every ${scale.period / 1000} s`;
+    const every = describe(scale, kind);
     const measured: Measured[] = [];
     for (const program of programs) {
-      console.error(`bench: healthcheck: ${program.name}, ${every}`);
-      measured.push(await measure(bed, program, scale, kind));
+      const expected = warmUp(scale) + duration(bed, scale);
+      if (performance.now() + expected + MARGIN > bed.deadline)
+        throw new Error('there was no time left for it');
+      console.error(`bench: healthcheck: ${program.name}, ${every}: about ${Math.round(expected / 1000)} s`);
+      const one = await measure(bed, program, scale, kind);
+      measured.push(one);
+      console.error(`bench: healthcheck: ${JSON.stringify(one.values)}`);
       // There is nothing to compare with any more.
       if (measured.at(-1)!.kept < ENOUGH && attempt < ATTEMPTS) break;
     }
@@ -144,6 +183,15 @@ interface Measured {
   values: Figure['values'];
 }
 
+/** Warm-up spreads the first checks over one period; then one more, so that all is steady. */
+function warmUp({ period }: Scale): number {
+  return 2 * period + 3000;
+}
+
+function duration(bed: Bed, { period }: Scale): number {
+  return Math.max(bed.duration, 2 * period);
+}
+
 async function measure(bed: Bed, program: Program, scale: Scale, kind: 'TCP' | 'UDP'): Promise<Measured> {
   const { folder, namespace } = bed;
   const port = 9000;
@@ -153,7 +201,9 @@ async function measure(bed: Bed, program: Program, scale: Scale, kind: 'TCP' | '
     spawn('ip', ['netns', 'exec', namespace, ...command], { env, stdio: ['pipe', output, 'ignore'] });
   const peers = inside([bed.peers, String(port), String(scale.period)], process.env, 'pipe');
   const lines = createInterface(peers.stdout!)[Symbol.asyncIterator]();
-  await lines.next();
+  // Its end is seen by what it no longer answers.
+  peers.stdin!.on('error', () => {});
+  if ((await lines.next()).done) throw new Error('the peers did not start');
   const checkerPid = join(folder, 'checkers.pid');
   rmSync(checkerPid, { force: true });
   const started = performance.now();
@@ -164,17 +214,19 @@ async function measure(bed: Bed, program: Program, scale: Scale, kind: 'TCP' | '
   );
   try {
     await until(() => existsSync(checkerPid), 'the checker to start');
-    // Warm-up spreads the first checks over one period; then one more, so that all is steady.
-    await sleep(2 * scale.period + 3000);
+    await sleep(warmUp(scale));
     const pid = Number(readFileSync(checkerPid, 'utf8'));
     if (!existsSync(`/proc/${pid}`)) throw new Error(`${program.name} has ended`);
     const report = async (order: string): Promise<Record<string, number>> => {
       peers.stdin!.write(order);
-      return JSON.parse((await lines.next()).value as string) as Record<string, number>;
+      const { done, value } = await lines.next();
+      if (done) throw new Error('the peers have ended');
+      return JSON.parse(value) as Record<string, number>;
     };
     peers.stdin!.write('reset\n');
     const before = cpuSeconds(pid);
-    await sleep(Math.max(bed.duration, 2 * scale.period));
+    await sleep(duration(bed, scale));
+    if (!existsSync(`/proc/${pid}`)) throw new Error(`${program.name} has ended`);
     const used = cpuSeconds(pid) - before;
     const { checks = 0, milliseconds = 1, p50 = 0, p99 = 0 } = await report('report\n');
     const wanted = (scale.servers / scale.period) * milliseconds;

@@ -35,11 +35,19 @@ async function main(argv: string[]): Promise<number> {
   const chosen = names.length === 0 ? benches : benches.filter(({ name }) => names.includes(name));
   const results: Record<string, Figure[] | string> = {};
   let failed = false;
+  const file = join(dirname(fileURLToPath(import.meta.url)), '..', '..', '..', 'build', 'bench.json');
+  mkdirSync(dirname(file), { recursive: true });
+  const write = () =>
+    writeFileSync(file, `${JSON.stringify({ machine: machine(), quick, results }, undefined, 2)}\n`);
   for (const bench of chosen) {
     console.error(`bench: ${bench.name}: ${bench.about}`);
     try {
       const only = wanted.find(([name]) => name === bench.name)?.[1];
-      const figures = await bench.run({ quick, ...(only === undefined ? {} : { only }) });
+      const partial = (measured: Figure[]) => {
+        results[bench.name] = measured;
+        write();
+      };
+      const figures = await bench.run({ quick, partial, ...(only === undefined ? {} : { only }) });
       results[bench.name] = figures;
       console.log(`\n${bench.name}: ${bench.about}\n${table(figures)}\n`);
     } catch (error) {
@@ -48,10 +56,8 @@ async function main(argv: string[]): Promise<number> {
       results[bench.name] = `failed: ${reason}`;
       console.error(`bench: ${bench.name} failed: ${reason}`);
     }
+    write();
   }
-  const file = join(dirname(fileURLToPath(import.meta.url)), '..', '..', '..', 'build', 'bench.json');
-  mkdirSync(dirname(file), { recursive: true });
-  writeFileSync(file, `${JSON.stringify({ machine: machine(), quick, results }, undefined, 2)}\n`);
   console.log(`JSON: ${file}`);
   return failed ? 1 : 0;
 }
