@@ -19,7 +19,8 @@ const names: Record<PidFileOf, string> = {
 
 /**
  * The pid file of a process: what the command line says, else `/run/NAME.pid`; with `use_pid_dir`, an instance or a network
- * namespace `/run/keepalived/NAME[_netns][_instance].pid`.
+ * namespace `/run/keepalived/NAME[_netns][_instance].pid`. keepalived has no option for the bridge's, which is therefore beside that of
+ * the front door where the command line names one: `FILE-ospf.pid`.
  */
 export function pidFile(of: PidFileOf, options: Options, global: Global, folder = RUN_FOLDER): string {
   const given: Partial<Record<PidFileOf, string | undefined>> = {
@@ -27,6 +28,7 @@ export function pidFile(of: PidFileOf, options: Options, global: Global, folder 
     vrrp: options.vrrpPidFile,
     healthcheck: options.checkersPidFile,
     bfd: options.bfdPidFile,
+    'ospf-bridge': options.pidFile && `${options.pidFile.replace(/\.pid$/, '')}-${names['ospf-bridge']}.pid`,
   };
   const explicit = given[of];
   if (explicit !== undefined) return explicit;

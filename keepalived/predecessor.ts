@@ -1,13 +1,15 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { namedProcess } from './safe-file.js';
+import { isFrontDoor, namedProcess } from './safe-file.js';
 
 /** Pause between two looks whether a killed process is gone, and how long one is waited for, milliseconds. */
 const LOOK = 5;
 const PATIENCE = 1000;
 
 /**
- * The sidecar of a front door that was killed, which still does its work (see `alone` in sidecar.ts).
+ * The sidecar of a front door that was killed, which still does its work (see `alone` in sidecar.ts). Several suites may share a pid
+ * file (an option forgotten, one file system for several network namespaces): what still has a front door, or works in another
+ * network namespace, is none of ours.
  * @param path the sidecar's pid file, before a new process is written there
  * @param program compiled main module of the sidecar; a pid that by now belongs to something else is left alone
  */
@@ -15,7 +17,28 @@ export function predecessor(path: string, program: string): number | undefined {
   const pid = namedProcess(path);
   if (pid === undefined) return undefined;
   const ending = join(basename(dirname(program)), basename(program));
-  return commandOf(pid).some((word) => word.endsWith(`/${ending}`)) ? pid : undefined;
+  if (!commandOf(pid).some((word) => word.endsWith(`/${ending}`))) return undefined;
+  return hasFrontDoor(pid) || networkOf(pid) !== networkOf('self') ? undefined : pid;
+}
+
+/** Whether the parent of a sidecar is a front door: an orphan's is whoever takes orphans in. */
+function hasFrontDoor(pid: number): boolean {
+  let parent: number;
+  try {
+    parent = Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
+  } catch {
+    return false;
+  }
+  return isFrontDoor(commandOf(parent));
+}
+
+/** Name of a process's network namespace; empty when it is gone. */
+function networkOf(pid: number | 'self'): string {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/net`);
+  } catch {
+    return '';
+  }
 }
 
 /**

@@ -61,11 +61,16 @@ export function runningProcess(path: string): number | undefined {
   if (pid === undefined) return undefined;
   try {
     const words = readFileSync(`/proc/${pid}/cmdline`, 'latin1').split('\0');
-    return words.some((word) => /(^|\/)keepalived(\/main\.js)?$/.test(word)) ? pid : undefined;
+    return isFrontDoor(words) ? pid : undefined;
   } catch {
     // It is there, and hidden from us: better not to start than to run twice.
     return pid;
   }
+}
+
+/** Whether a command line is that of a keepalived, ours or the real one. */
+export function isFrontDoor(words: readonly string[]): boolean {
+  return words.some((word) => /(^|\/)keepalived(\/main\.js)?$/.test(word));
 }
 
 /** Removes a file if it is there. */

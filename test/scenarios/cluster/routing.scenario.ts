@@ -5,6 +5,10 @@ import { failures } from '../../../lab/traffic-plan.js';
 import { pause, spaced, traffic, withCluster } from './support.js';
 
 withCluster({ title: 'cluster of two directors: routes through FRR, BFD every 100 ms', bfd: 100 }, (of) => {
+  it('leaves the other director’s processes alone, though both see the same files', () => {
+    for (const { said } of of().directors) assert.doesNotMatch(said, / died |takes the place of/);
+  });
+
   it('spreads new flows over both directors', async () => {
     const requests = traffic(of(), 'http');
     await until('answers of both', () => requests.total.byServer.size === 2);

@@ -7,8 +7,19 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { predecessor, replace } from '../../../keepalived/predecessor.js';
 import type { Report } from '../../../keepalived/sidecar.js';
+import { whyNoLab } from '../../../lab/needs.js';
+import { skipBecause } from '../../runner/skip.js';
 
 const program = fileURLToPath(new URL('./lonely-sidecar.js', import.meta.url));
+
+/** Starts what looks like the sidecar ARGV[1], and says its pid. */
+const parent = `
+const { spawn } = require('node:child_process');
+const child = spawn(process.execPath, ['-e', 'setTimeout(() => {}, 60_000)', process.argv[1]], { stdio: 'ignore' });
+console.log(child.pid);
+`;
+
+const firstLine = async (child: ChildProcess) => String((await once(child.stdout!, 'data'))[0]).trim();
 
 describe('a sidecar without its front door', () => {
   let folder: string;
@@ -78,6 +89,30 @@ describe('a sidecar without its front door', () => {
     ok(!told().includes('orphaned') && !told().includes('stop'));
     equal(predecessor(path, program), undefined);
     equal(predecessor(join(folder, 'none.pid'), program), undefined);
+  });
+
+  it('is none of ours while it has a front door of its own, whose pid file is the same by mistake', async () => {
+    const path = join(folder, 'v.pid');
+    child = spawn(process.execPath, ['-e', parent, program, '/usr/sbin/keepalived']);
+    const pid = Number(await firstLine(child));
+    writeFileSync(path, `${pid}\n`);
+    equal(predecessor(path, program), undefined);
+    const gone = once(child, 'exit');
+    child.kill('SIGKILL');
+    await gone;
+    equal(predecessor(path, program), pid);
+    await replace(pid);
+  });
+
+  it('is none of ours in another network namespace', async function () {
+    const reason = await whyNoLab();
+    if (reason) skipBecause(this, reason);
+    const path = join(folder, 'v.pid');
+    child = spawn('unshare', ['-n', process.execPath, '-e', parent, program, 'orphan']);
+    const pid = Number(await firstLine(child));
+    writeFileSync(path, `${pid}\n`);
+    equal(predecessor(path, program), undefined);
+    await replace(pid);
   });
 
   it('is not mistaken for a process that has its pid by now', async () => {
