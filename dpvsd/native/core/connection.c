@@ -212,11 +212,16 @@ uint32_t connection_find(const struct connection_table *table, const struct flow
 	return find_hashed(table, key, flow_hash(key));
 }
 
-void connection_prefetch(const struct connection_table *table, const struct packet *packets,
-			 unsigned int count)
+void connection_prefetch(const struct connection_table *table, struct packet *packets, unsigned int count)
 {
-	for (unsigned int i = 0; i < count; i++)
-		rte_prefetch0(&table->buckets[packets[i].hash & table->mask]);
+	for (unsigned int i = 0; i < count; i++) {
+		struct packet *p = &packets[i];
+
+		if (unlikely(p->verdict != VERDICT_NONE || p->key.family == 0))
+			continue;
+		p->hash = flow_hash(&p->key);
+		rte_prefetch0(&table->buckets[p->hash & table->mask]);
+	}
 }
 
 void connection_find_burst(const struct connection_table *table, struct packet *packets, unsigned int count)

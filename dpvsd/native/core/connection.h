@@ -92,14 +92,13 @@ size_t connection_table_bytes(const struct connection_table *table);
 
 struct connection *connection_at(const struct connection_table *table, uint32_t index);
 
-/* Hash of a key, for connection_find and its stages. */
+/* Hash of a key, as connection_find and its stages use it. */
 uint32_t flow_hash(const struct flow_key *key);
 
-/* The stages of looking up a burst: hashes are in packets[]. prefetch, then find. */
-void connection_prefetch(const struct connection_table *table, const struct packet *packets,
-			 unsigned int count);
-/* Sets packets[].found for every packet whose verdict is still VERDICT_NONE and whose key is set (family !=
- * 0). */
+/* The stages of looking up a burst: prefetch, then find. The first sets packets[].hash, and asks for the
+ * buckets, of every packet whose verdict is still VERDICT_NONE and whose key is set (family != 0). */
+void connection_prefetch(const struct connection_table *table, struct packet *packets, unsigned int count);
+/* Sets packets[].found of the same. */
 void connection_find_burst(const struct connection_table *table, struct packet *packets, unsigned int count);
 /* One by one; CONN_NONE or connection << 1 | direction. */
 uint32_t connection_find(const struct connection_table *table, const struct flow_key *key);

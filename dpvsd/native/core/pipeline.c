@@ -47,10 +47,8 @@ void pipeline_run(const struct director *director, struct worker_view *view, str
 			else
 				p->verdict = VERDICT_REASSEMBLE;
 		}
-		if (likely(p->key.family != 0))
-			p->hash = flow_hash(&p->key);
 	}
-	connection_prefetch(view->connections, packets, count);
+	/* First, so that nothing is fetched here for what another worker looks up. */
 	if (director->steering.workers > 1) {
 		const struct local_table *locals = subscribe(director->locals);
 
@@ -58,6 +56,7 @@ void pipeline_run(const struct director *director, struct worker_view *view, str
 			for (unsigned int i = 0; i < count; i++)
 				steer_to_local_port(director, view, locals, &packets[i]);
 	}
+	connection_prefetch(view->connections, packets, count);
 	connection_find_burst(view->connections, packets, count);
 	for (unsigned int i = 0; i < count; i++) {
 		struct packet *p = &packets[i];

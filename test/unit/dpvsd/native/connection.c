@@ -208,7 +208,6 @@ static void burst_agrees_with_single(void)
 				packets[i].key.source_port ^= 1;
 			if (check_random() % 16 == 0)
 				packets[i].verdict = VERDICT_DROP;
-			packets[i].hash = flow_hash(&packets[i].key);
 		}
 		connection_prefetch(table, packets, 64);
 		connection_find_burst(table, packets, 64);
