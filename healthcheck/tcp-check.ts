@@ -2,6 +2,7 @@ import { constants } from 'node:os';
 import type { CheckEndpoint, TcpCheck } from '../keepalived/model/virtual-server.js';
 import { SOCK_STREAM } from '../lib/libc.js';
 import { deferred, failure, type Probe, success, type Verdict } from './probe.js';
+import { nothing, SocketWait } from './socket-wait.js';
 import {
   errorName,
   FAILED,
@@ -13,7 +14,6 @@ import {
   type Route,
   reset,
   routeOf,
-  Waiting,
   WRITABLE,
 } from './sockets.js';
 
@@ -29,16 +29,12 @@ export function tcpCheck(check: TcpCheck, reactor: Reactor): Probe {
 }
 
 /** One object for all runs, since there are tens of thousands of them, each with thousands of runs. */
-class TcpProbe extends Waiting implements Probe {
-  readonly #reactor: Reactor;
+class TcpProbe extends SocketWait implements Probe {
   readonly #route: Route;
   readonly #timeout: number;
-  #fd = -1;
-  #done: ((verdict: Verdict) => void) | undefined;
 
   constructor(check: TcpCheck, reactor: Reactor) {
-    super();
-    this.#reactor = reactor;
+    super(reactor);
     this.#route = routeOf(check);
     this.#timeout = check.connectTimeout;
   }
@@ -50,46 +46,25 @@ class TcpProbe extends Waiting implements Probe {
       done(verdict.outcome === 'failure' && acceptedFirst.has(opened.errno) ? success : verdict);
       return nothing;
     }
-    if (!this.#reactor.watch(opened.fd, WRITABLE, this, this.#timeout)) {
-      reset(opened.fd);
-      done(unwatched);
-      return nothing;
-    }
-    this.#fd = opened.fd;
-    this.#done = done;
-    return () => this.#end();
+    return this.begin(opened.fd, WRITABLE, this.#timeout, done);
   }
 
   onReady(events: number): void {
-    const error = connectError(this.#fd, events);
+    const error = connectError(this.fd, events);
     if (error === undefined) return;
-    this.#finish(error === 0 || acceptedFirst.has(error) ? success : connectVerdict(error));
+    this.finish(error === 0 || acceptedFirst.has(error) ? success : connectVerdict(error));
   }
 
   onDue(): void {
-    this.#finish(timedOut);
+    this.finish(timedOut);
   }
 
-  #finish(verdict: Verdict): void {
-    const done = this.#done;
-    this.#end();
-    done?.(verdict);
-  }
-
-  #end(): void {
-    this.#done = undefined;
-    if (this.#fd < 0) return;
-    this.#reactor.unwatch(this.#fd, 'forget');
-    reset(this.#fd);
-    this.#fd = -1;
+  protected release(fd: number): void {
+    reset(fd);
   }
 }
 
-function nothing(): void {}
-
 const timedOut = failure('timeout');
-/** The kernel would not add the socket to the set (no memory, too many watches). */
-export const unwatched = deferred('the kernel does not watch the socket');
 
 /** What became of a connect(): 0 it stands, an error number, or undefined as long as nothing is decided. */
 function connectError(fd: number, events: number): number | undefined {
@@ -118,13 +93,7 @@ export function connectStream(
     done(refusal(opened));
     return nothing;
   }
-  const attempt = new Attempt(reactor, opened.fd, done);
-  if (!reactor.watch(opened.fd, WRITABLE, attempt, timeout)) {
-    reset(opened.fd);
-    done(unwatched);
-    return nothing;
-  }
-  return () => attempt.abort();
+  return new Attempt(reactor).connect(opened.fd, timeout, done);
 }
 
 /** The verdict on a socket that could not even begin to connect. */
@@ -133,42 +102,23 @@ export function refusal(opened: Extract<Opened, { errno: number }>): Verdict {
   return opened.local ? deferred(reason) : failure(reason);
 }
 
-class Attempt extends Waiting {
-  readonly #reactor: Reactor;
-  #fd: number;
-  readonly #done: (result: { fd: number } | Verdict) => void;
-
-  constructor(reactor: Reactor, fd: number, done: (result: { fd: number } | Verdict) => void) {
-    super();
-    this.#reactor = reactor;
-    this.#fd = fd;
-    this.#done = done;
+class Attempt extends SocketWait<{ fd: number }> {
+  connect(fd: number, timeout: number, done: (result: { fd: number } | Verdict) => void): () => void {
+    return this.begin(fd, WRITABLE, timeout, done);
   }
 
   onReady(events: number): void {
-    const fd = this.#fd;
-    const error = connectError(fd, events);
+    const error = connectError(this.fd, events);
     if (error === undefined) return;
-    if (error !== 0) {
-      this.abort();
-      this.#done(connectVerdict(error));
-      return;
-    }
-    this.#fd = -1;
-    this.#reactor.unwatch(fd, 'keep');
-    this.#done({ fd });
+    this.finish(error === 0 ? { fd: this.handOver() } : connectVerdict(error));
   }
 
   onDue(): void {
-    this.abort();
-    this.#done(timedOut);
+    this.finish(timedOut);
   }
 
-  abort(): void {
-    if (this.#fd < 0) return;
-    this.#reactor.unwatch(this.#fd, 'forget');
-    reset(this.#fd);
-    this.#fd = -1;
+  protected release(fd: number): void {
+    reset(fd);
   }
 }
 

@@ -2,6 +2,7 @@ import { defaultUdpPayload, type UdpCheck, type VirtualServer } from '../keepali
 import { SOCK_DGRAM } from '../lib/libc.js';
 import { failure, type Probe, success, type Verdict } from './probe.js';
 import { proxyHeader } from './proxy-header.js';
+import { nothing, SocketWait } from './socket-wait.js';
 import {
   close,
   errorName,
@@ -13,9 +14,8 @@ import {
   reportIcmpErrors,
   routeOf,
   send,
-  Waiting,
 } from './sockets.js';
-import { refusal, unwatched } from './tcp-check.js';
+import { refusal } from './tcp-check.js';
 
 /** A reply pattern, ready to compare: a byte fits when it equals `bytes` wherever `mask` has a bit. */
 export interface ReplyPattern {
@@ -80,18 +80,14 @@ export function udpCheck(check: UdpCheck, proxy: VirtualServer['proxyProtocol'],
 const noReply = failure('no reply');
 
 /** One object for all runs, since there are tens of thousands of them, each with thousands of runs. */
-class UdpProbe extends Waiting implements Probe {
-  readonly #reactor: Reactor;
+class UdpProbe extends SocketWait implements Probe {
   readonly #check: UdpCheck;
   readonly #route: Route;
   readonly #payload: Buffer;
   readonly #pattern: ReplyPattern | undefined;
-  #fd = -1;
-  #done: ((verdict: Verdict) => void) | undefined;
 
   constructor(check: UdpCheck, proxy: VirtualServer['proxyProtocol'], reactor: Reactor) {
-    super();
-    this.#reactor = reactor;
+    super(reactor);
     this.#check = check;
     this.#route = routeOf(check);
     this.#payload = once(payloads, `${check.payload ?? ''} ${proxy}`, () => udpPayload(check, proxy));
@@ -118,48 +114,29 @@ class UdpProbe extends Waiting implements Probe {
       done(failure(`send: ${errorName(error)}`));
       return nothing;
     }
-    if (!this.#reactor.watch(fd, READABLE, this, this.#check.connectTimeout)) {
-      close(fd);
-      done(unwatched);
-      return nothing;
-    }
-    this.#fd = fd;
-    this.#done = done;
-    return () => this.#end();
+    return this.begin(fd, READABLE, this.#check.connectTimeout, done);
   }
 
   onReady(): void {
-    while (this.#fd >= 0) {
-      const length = nextDatagram(this.#fd);
+    while (this.fd >= 0) {
+      const length = nextDatagram(this.fd);
       if (length === undefined) return;
-      if (typeof length === 'object') this.#finish(length);
+      if (typeof length === 'object') this.finish(length);
       else {
         const fault = this.#pattern && replyFault(inbox.subarray(0, length), this.#pattern);
-        this.#finish(fault === undefined ? success : failure(fault));
+        this.finish(fault === undefined ? success : failure(fault));
       }
     }
   }
 
   onDue(): void {
-    this.#finish(this.#check.silence === 'alive' ? success : noReply);
+    this.finish(this.#check.silence === 'alive' ? success : noReply);
   }
 
-  #finish(verdict: Verdict): void {
-    const done = this.#done;
-    this.#end();
-    done?.(verdict);
-  }
-
-  #end(): void {
-    this.#done = undefined;
-    if (this.#fd < 0) return;
-    this.#reactor.unwatch(this.#fd, 'forget');
-    close(this.#fd);
-    this.#fd = -1;
+  protected release(fd: number): void {
+    close(fd);
   }
 }
-
-function nothing(): void {}
 
 /**
  * Receives into `inbox`.
@@ -189,7 +166,7 @@ export interface DatagramJudge {
   /** Verdict on a reply, or undefined when it is none of ours: then waiting goes on. */
   reply(bytes: Buffer): Verdict | undefined;
   silence: Verdict;
-  done(verdict: Verdict): void;
+  done: (verdict: Verdict) => void;
 }
 
 /**
@@ -197,47 +174,35 @@ export interface DatagramJudge {
  * @returns ends the attempt without a verdict
  */
 export function awaitReply(reactor: Reactor, fd: number, timeout: number, judge: DatagramJudge): () => void {
-  const attempt = new DatagramAttempt(reactor, fd, judge);
-  if (reactor.watch(fd, READABLE, attempt, timeout)) return () => attempt.abort();
-  close(fd);
-  judge.done(unwatched);
-  return nothing;
+  return new DatagramAttempt(reactor, judge).await(fd, timeout);
 }
 
-class DatagramAttempt extends Waiting {
-  readonly #reactor: Reactor;
-  #fd: number;
+class DatagramAttempt extends SocketWait {
   readonly #judge: DatagramJudge;
 
-  constructor(reactor: Reactor, fd: number, judge: DatagramJudge) {
-    super();
-    this.#reactor = reactor;
-    this.#fd = fd;
+  constructor(reactor: Reactor, judge: DatagramJudge) {
+    super(reactor);
     this.#judge = judge;
   }
 
+  await(fd: number, timeout: number): () => void {
+    return this.begin(fd, READABLE, timeout, this.#judge.done);
+  }
+
   onReady(): void {
-    while (this.#fd >= 0) {
-      const length = nextDatagram(this.#fd);
+    while (this.fd >= 0) {
+      const length = nextDatagram(this.fd);
       if (length === undefined) return;
       const verdict = typeof length === 'object' ? length : this.#judge.reply(inbox.subarray(0, length));
-      if (verdict) this.#finish(verdict);
+      if (verdict) this.finish(verdict);
     }
   }
 
   onDue(): void {
-    this.#finish(this.#judge.silence);
+    this.finish(this.#judge.silence);
   }
 
-  abort(): void {
-    if (this.#fd < 0) return;
-    this.#reactor.unwatch(this.#fd, 'forget');
-    close(this.#fd);
-    this.#fd = -1;
-  }
-
-  #finish(verdict: Verdict): void {
-    this.abort();
-    this.#judge.done(verdict);
+  protected release(fd: number): void {
+    close(fd);
   }
 }
