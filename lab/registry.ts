@@ -11,6 +11,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { attempt } from './command.js';
+import { endProcesses, networksOf } from './processes.js';
 
 /** What is written down about a lab before anything of it exists, so that another process can use it or clean up after it. */
 export interface LabRecord {
@@ -98,30 +99,25 @@ export function listLabs(): (LabRecord & { alive: boolean })[] {
   return labs.sort((a, b) => Number(a.startTime) - Number(b.startTime));
 }
 
-/** Ends every process inside a lab's namespaces, removes the namespaces (with their links) and the lab's folder. */
+/**
+ * Ends every process of a lab, removes its namespaces (with their links) and its folder.
+ * @throws Error when a process cannot be ended; what it is in stays until it ends
+ */
 export async function removeLab(record: LabRecord): Promise<void> {
+  const names = Object.values(record.namespaces);
+  const networks = networksOf(names);
   const existing = new Set(readdirIfThere('/run/netns'));
-  const namespaces = Object.values(record.namespaces).filter((name) => existing.has(name));
-  for (let round = 0; round < 50; round++) {
-    let alive = 0;
-    for (const namespace of namespaces) {
-      const { stdout } = await attempt(['ip', 'netns', 'pids', namespace]);
-      for (const pid of stdout.split('\n').filter((line) => line !== '')) {
-        alive++;
-        try {
-          process.kill(Number(pid), 'SIGKILL');
-        } catch {
-          // It ended meanwhile.
-        }
-      }
-    }
-    if (alive === 0) break;
-    await new Promise((resolve) => setTimeout(resolve, 20));
+  const namespaces = names.filter((name) => existing.has(name));
+  try {
+    await endProcesses(names, networks);
+  } finally {
+    if (namespaces.length > 0)
+      await attempt(['ip', '-batch', '-'], {
+        input: namespaces.map((name) => `netns delete ${name}\n`).join(''),
+      });
   }
-  if (namespaces.length > 0)
-    await attempt(['ip', '-batch', '-'], {
-      input: namespaces.map((name) => `netns delete ${name}\n`).join(''),
-    });
+  // Without a name nobody enters any more; who did so at the last moment is still there.
+  await endProcesses(names, networks);
   rmSync(record.folder, { recursive: true, force: true });
   // What programs with a user of their own need is outside of the folder that root alone can read.
   for (const name of readdirSync(tmpdir()))

@@ -3,11 +3,12 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { run } from '../../lab/command.js';
 import { Lab } from '../../lab/lab.js';
 import { whyNoLab } from '../../lab/needs.js';
 import { endpoint, families } from '../../lab/plan.js';
 import { UDP_PORT, UPLOAD_PORT } from '../../lab/ports.js';
-import { listLabs, removeStaleLabs } from '../../lab/registry.js';
+import { listLabs, register, removeLab, removeStaleLabs } from '../../lab/registry.js';
 import { failures, Traffic } from '../../lab/traffic-plan.js';
 import { skipBecause } from '../runner/skip.js';
 
@@ -84,6 +85,32 @@ describe('the lab, removed', () => {
     await lab.close();
     assert.deepEqual(left(id), { namespaces: [], labs: 0 });
     assert.equal(existsSync(folder), false);
+  });
+
+  it('leaves no process that was just on its way into a namespace, or about to become a daemon', async () => {
+    const record = register('something starts at the last moment', ['one']);
+    const name = record.namespaces.one as string;
+    await run(['ip', 'netns', 'add', name]);
+    // As `ip netns exec` does it, slowly: the namespace is open, and will be entered when its name is gone.
+    const enters = 'exec 9< /run/netns/$0; echo open; sleep 1; exec nsenter --net=/proc/self/fd/9 sleep 300';
+    const late = spawn('sh', ['-c', enters, name], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const forks = 'for n in 1 2 3 4 5 6 7 8; do (sh -c "sleep 0.0$n; sleep 300 & echo \\$!" &); done';
+    const daemons = spawn('ip', ['netns', 'exec', name, 'sh', '-c', forks], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const ends = Promise.all([late, daemons].map((child) => once(child, 'close')));
+    try {
+      await Promise.all([late, daemons].map((child) => once(child.stdout, 'data')));
+      await removeLab(record);
+      // Their output is closed when the last of them has ended.
+      await Promise.race([
+        ends,
+        new Promise((_, reject) => setTimeout(() => reject(new Error('some are left')), 10_000).unref()),
+      ]);
+    } finally {
+      late.kill('SIGKILL');
+      daemons.kill('SIGKILL');
+    }
   });
 
   it('is removed by the next start when its owner was killed', async () => {
