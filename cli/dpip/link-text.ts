@@ -69,9 +69,18 @@ function rate(before: number, after: number, seconds: number): number {
   return seconds > 0 ? Math.round((after - before) / seconds) : 0;
 }
 
-export function* linkRateLines(before: LinkRow, after: LinkRow, seconds: number): Generator<string> {
+/** What a port's counters grew by per second. */
+export function linkRates(before: LinkRow, after: LinkRow, seconds: number): PortCounters {
   const [then, now] = [before.counters ?? noCounters, after.counters ?? noCounters];
-  const per = (name: keyof PortCounters) => rate(then[name], now[name], seconds);
+  const rates = { ...noCounters };
+  for (const name of Object.keys(noCounters) as (keyof PortCounters)[])
+    rates[name] = rate(then[name], now[name], seconds);
+  return rates;
+}
+
+export function* linkRateLines(before: LinkRow, after: LinkRow, seconds: number): Generator<string> {
+  const rates = linkRates(before, after, seconds);
+  const per = (name: keyof PortCounters) => rates[name];
   yield columns(16, 'ipackets/pps', 'opackets/pps', 'ibytes/Bps', 'obytes/Bps');
   yield columns(16, per('rxPackets'), per('txPackets'), per('rxBytes'), per('txBytes'));
   yield columns(16, 'ierrors/pps', 'oerrors/pps', 'imissed/pps', 'rx_nombuf/pps');

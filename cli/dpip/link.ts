@@ -2,12 +2,13 @@ import { DpvsdError } from '../../dpvsd/client.js';
 import { type Link, type LinkRow, Table, Verb } from '../../dpvsd/generated/control.js';
 import { parseMac } from '../address.js';
 import { UsageError } from '../usage.js';
-import { readCounters } from './counters.js';
+import { type Counter, readCounters } from './counters.js';
 import {
   counterLines,
   linkJson,
   linkLines,
   linkRateLines,
+  linkRates,
   linkStatLines,
   linkVerboseLines,
   workerJson,
@@ -16,6 +17,7 @@ import {
   workerStatLines,
 } from './link-text.js';
 import { type Action, apply, type Context, type DpipObject } from './object.js';
+import { twinRateLines, twinRates } from './twin-rates.js';
 import { Arguments, type Globals } from './words.js';
 
 /** Ports and workers of the dataplane: `dpip link`. */
@@ -121,6 +123,8 @@ function bondStatus(device: string): Action {
 function showLinks(device: string, globals: Globals): Action {
   return async (context) => {
     const { client, output } = context;
+    if (globals.json && globals.stats && globals.interval !== undefined)
+      return await linkRatesJson(context, device);
     const [rows, memory, workers] = await Promise.all([
       readLinks(context, device),
       globals.stats ? client.list(Table.TABLE_MEMORY, 'memory') : [],
@@ -149,17 +153,54 @@ function showLinks(device: string, globals: Globals): Action {
     const names = rows.map((row) => row.device);
     await repeat(
       context,
-      () => readLinks(context, device),
+      () => lookAtLinks(context, device),
       function* (before, after, seconds) {
-        for (const name of names) {
-          const [then, now] = [before, after].map((rows) => rows.find((row) => row.device === name));
-          if (!then || !now) continue;
-          if (names.length > 1) yield `${name}:`;
+        for (const [then, now] of both(before, after)) {
+          if (names.length > 1) yield `${now.device}:`;
           yield* linkRateLines(then, now, seconds);
+          const rates = twinRates(now, before.counters, after.counters, seconds);
+          if (rates) yield* twinRateLines(now, rates);
         }
       },
     );
   };
+}
+
+interface LinkLook {
+  rows: LinkRow[];
+  /** Named ones: those of twins are among them. */
+  counters: Counter[];
+}
+
+async function lookAtLinks(context: Context, device: string): Promise<LinkLook> {
+  const [rows, counters] = await Promise.all([readLinks(context, device), readCounters(context.client)]);
+  return { rows, counters };
+}
+
+/** Ports that were there at both looks. */
+function* both(before: LinkLook, after: LinkLook): Generator<[LinkRow, LinkRow]> {
+  for (const now of after.rows) {
+    const then = before.rows.find(({ device }) => device === now.device);
+    if (then) yield [then, now];
+  }
+}
+
+/** One line of JSON for each look. */
+async function linkRatesJson(context: Context, device: string): Promise<void> {
+  await repeat(
+    context,
+    () => lookAtLinks(context, device),
+    function* (before, after, seconds) {
+      const links = [...both(before, after)].map(([then, now]) => ({
+        device: now.device,
+        rates: linkRates(then, now, seconds),
+        ...(now.twin === ''
+          ? {}
+          : { twin: { name: now.twin, ...twinRates(now, before.counters, after.counters, seconds) } }),
+      }));
+      yield JSON.stringify({ seconds, links });
+    },
+  );
 }
 
 function showWorkers(cpu: number | undefined, globals: Globals): Action {

@@ -3,6 +3,10 @@ import { MemoryRow, MulticastRow, PortCounters, WorkerRow } from '../../../dpvsd
 import { FakeDpvsd } from '../dpvsd/fake-dpvsd.js';
 import { type Outcome, runDpip } from './harness.js';
 
+interface Looked {
+  links: { device: string; twin?: { name: string; control: object; bulk: object } }[];
+}
+
 describe('dpip', () => {
   let fake: FakeDpvsd;
   const ok = async (args: string, between?: () => void): Promise<string> => {
@@ -297,6 +301,47 @@ describe('dpip', () => {
     });
     assert.equal([...cpu.matchAll(/lcore_loop\/lps/g)].length, 6);
     assert.ok(cpu.includes('\x1b[34m') && cpu.includes('\x1b[32m'));
+  });
+
+  it('shows rates of both classes of a twin, as text and as JSON', async () => {
+    const names = ['to-kernel', 'to-kernel-dropped', 'ring-full', 'from-kernel', 'from-kernel-dropped'];
+    const rows = names.flatMap((name) =>
+      ['control', 'bulk'].map((kind) => ({ name: `twin.dpdk0.kni.${kind}.${name}`, value: 0, help: '' })),
+    );
+    fake.tables.counters = [rows];
+    fake.tables.links.get('dpdk0')!.twin = 'dpdk0.kni';
+    const grow = () => {
+      // All different, so that none stands in another's place.
+      for (const [n, row] of rows.entries()) row.value += 1000 * (n + 1);
+    };
+    const text = await ok('-s link show dpdk0 -i 0.05 -c 2', grow);
+    const table =
+      /dpdk0\.kni +to-kernel\/pps +dropped\/pps +from-kernel\/pps +dropped\/pps *\n +control +(\d+) +(\d+) +(\d+) +(\d+) *\n +bulk +(\d+) +(\d+) +(\d+) +(\d+) *\n/g;
+    const shown = [...text.matchAll(table)].map((found) => found.slice(1).map(Number));
+    assert.equal(shown.length, 2, text);
+    const lines = (await ok('-j -s link show -i 0.05 -c 2', grow)).trim().split('\n');
+    const looks = lines.map((line) => JSON.parse(line) as Looked);
+    assert.equal(looks.length, 2);
+    assert.deepEqual(
+      looks[0]!.links.map(({ device, twin }) => [device, twin?.name]),
+      [
+        ['dpdk0', 'dpdk0.kni'],
+        ['dpdk1', undefined],
+      ],
+    );
+    for (const { links } of looks) {
+      const { control, bulk } = links[0]!.twin!;
+      shown.push([control, bulk].flatMap((each) => Object.values(each)));
+    }
+    for (const each of shown) {
+      // In proportion to what was added: 1, 3 + 5, 7, 9 and 2, 4 + 6, 8, 10 thousand.
+      const unit = each[0]!;
+      assert.ok(unit > 500);
+      assert.deepEqual(
+        each.map((rate) => Math.round(rate / unit)),
+        [1, 8, 7, 9, 2, 10, 8, 10],
+      );
+    }
   });
 
   it('prints errors as JSON on request', async () => {
