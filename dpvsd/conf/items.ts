@@ -482,7 +482,7 @@ export const items = {
     flow_enable: item(
       flag,
       true,
-      'Asks the NIC by rte_flow to bring replies to the worker that owns the connection; where it cannot, workers hand over.',
+      'Asks the NIC by rte_flow to bring replies to the worker that owns the connection (where it cannot, workers hand over), and control traffic to a queue of its own.',
       { init: true },
     ),
   }),

@@ -76,17 +76,53 @@ static bool flow_counter_info(const struct master *master, uint32_t position, st
 	return false;
 }
 
+static uint64_t control_queue_packets(const struct master *master, unsigned int port)
+{
+	uint64_t sum = 0;
+
+	for (unsigned int i = 0; i < master->settings.worker_count; i++)
+		for (unsigned int q = 0; q < master->workers[i].control_queue_count; q++)
+			if (master->workers[i].control_queues[q].port == port)
+				sum += master->workers[i].control_queues[q].packets;
+	return sum;
+}
+
+/* Ports with a queue for control traffic alone. */
+static bool control_queue_info(const struct master *master, uint32_t position, struct counter_info *info)
+{
+	uint32_t port = position / 2;
+
+	for (unsigned int i = 0; i < master->settings.port_count; i++) {
+		const struct port *p = &master->ports[i];
+
+		if (p->control_queue < 0 || port-- != 0)
+			continue;
+		snprintf(info->name, sizeof(info->name), "control-queue.%s.%s", p->setting->name,
+			 position % 2 ? "packets" : "rules");
+		info->help = position % 2 ? "packets that came by the port's queue for control traffic"
+					  : "rules of the port that bring control traffic to its own queue";
+		info->value = position % 2 ? control_queue_packets(master, i) : p->control_rules;
+		return true;
+	}
+	return false;
+}
+
 static bool counter_info(void *context, uint32_t position, struct counter_info *info)
 {
 	const struct master *master = context;
-	uint32_t twin_counters = 0;
+	uint32_t twin_counters = 0, control_counters = 0;
 
 	if (twin_counter_info(master, position, info))
 		return true;
 	for (unsigned int i = 0; i < master->twins.count; i++)
 		if (master->twins.twins[i].queues != 0)
 			twin_counters += RTE_DIM(twin_rows);
-	return flow_counter_info(master, position - twin_counters, info);
+	position -= twin_counters;
+	if (control_queue_info(master, position, info))
+		return true;
+	for (unsigned int i = 0; i < master->settings.port_count; i++)
+		control_counters += master->ports[i].control_queue >= 0 ? 2 : 0;
+	return flow_counter_info(master, position - control_counters, info);
 }
 
 /* ---- flows ---- */

@@ -224,7 +224,7 @@ int main(int argc, char **argv)
 	    ports_open(s, &master.net, master.ports, master.pools, &error) < 0 ||
 	    twins_open(&master.twins, s, &master.net, master.ports, master.pools[0], &error) < 0 ||
 	    master_prepare(&master, &error) < 0 || start_twins(&master, &error) < 0 ||
-	    ports_start(master.ports, s->port_count, &error) < 0) {
+	    ports_start(master.ports, s->port_count, master.pools, &error) < 0) {
 		fail(&error);
 		rte_eal_cleanup();
 		return EXIT_FAILURE;
@@ -234,6 +234,7 @@ int main(int argc, char **argv)
 			 strerror(errno));
 	if (s->pid[0] && write_pid(s->pid) < 0)
 		log_line(LOG_WARNING_LEVEL, "pid file %s: %s", s->pid, strerror(errno));
+	master_control_queues(&master);
 	for (unsigned int i = 0; i < s->worker_count; i++)
 		rte_eal_remote_launch(worker_run, &master.workers[i], s->workers[i].lcore);
 	log_line(LOG_NOTICE_LEVEL, "%s: ready with %u ports and %u workers, boot %s, control socket %s",

@@ -231,6 +231,29 @@ static int prepare_workers(struct master *master, struct error *error)
 	return 0;
 }
 
+static bool has_first_queue(const struct worker *worker, uint16_t port)
+{
+	for (unsigned int q = 0; q < worker->queue_count; q++)
+		if (worker->queues[q].port == port && worker->queues[q].rx == 0)
+			return true;
+	return false;
+}
+
+void master_control_queues(struct master *master)
+{
+	const struct settings *s = &master->settings;
+
+	for (uint16_t p = 0; p < s->port_count; p++)
+		for (unsigned int i = 0; master->ports[p].control_queue >= 0 && i < s->worker_count; i++)
+			if (has_first_queue(&master->workers[i], p))
+				master->workers[i].control_queues
+				    [master->workers[i]
+					 .control_queue_count++] = (struct worker_queue_runtime){
+				    .port = p,
+				    .ethdev = master->ports[p].ethdev,
+				    .rx = master->ports[p].control_queue};
+}
+
 sigset_t master_block_signals(void)
 {
 	sigset_t signals;

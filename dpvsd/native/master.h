@@ -49,6 +49,9 @@ sigset_t master_block_signals(void);
 /* Makes rings, tables, stack and control out of the settings; ports and pools exist already. -1 with the
  * error. */
 int master_prepare(struct master *master, struct error *error);
+/* Behind the start of the ports, before that of the workers: each queue for control traffic gets a worker,
+ * the one that has the port's first queue. */
+void master_control_queues(struct master *master);
 /* Runs until a signal ends it. */
 void master_run(struct master *master);
 

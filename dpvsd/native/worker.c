@@ -548,6 +548,12 @@ int worker_run(void *argument)
 
 		work += send_for(worker, worker->twin_send[TWIN_CONTROL]);
 		work += send_for(worker, worker->twin_send[TWIN_BULK]);
+		for (unsigned int q = 0; q < worker->control_queue_count; q++) {
+			unsigned int count = receive(worker, &worker->control_queues[q]);
+
+			worker->control_queues[q].packets += count;
+			work += count;
+		}
 		work += take_over(worker);
 		for (unsigned int q = 0; q < worker->queue_count; q++)
 			work += receive(worker, &worker->queues[q]);

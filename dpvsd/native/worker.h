@@ -18,6 +18,7 @@ struct worker_queue_runtime {
 	uint16_t port;
 	uint16_t ethdev;
 	int rx; /* -1: none */
+	uint64_t packets; /* that came by a queue for control traffic */
 };
 
 struct send_buffer {
@@ -59,6 +60,8 @@ struct worker {
 	uint32_t fragment_id; /* of the next packet that is cut */
 	struct worker_queue_runtime queues[MAX_QUEUES_OF_WORKER];
 	unsigned int queue_count;
+	struct worker_queue_runtime control_queues[MAX_PORTS]; /* looked at before the others */
+	unsigned int control_queue_count;
 	uint16_t burst;
 	bool adaptive;
 	uint32_t stop; /* set by the master */
