@@ -51,9 +51,17 @@ export interface Announcement {
   error: string | undefined;
 }
 
+/** Changes that went together. */
+export interface Batch {
+  addresses: number;
+  /** From the decision, or from the moment when spacing, hold and damping allowed it, until the kernel had all of them. */
+  milliseconds: number;
+}
+
 interface Entry {
   standing: Standing;
   wish: Wish;
+  wishedAt: number;
   changedAt: number;
   wellSince: number;
   lost: boolean;
@@ -78,6 +86,7 @@ export class Announcements {
   readonly #entries = new Map<string, Entry>();
   #settings: AnnouncementSettings;
   #lastChange = Number.NEGATIVE_INFINITY;
+  #lastBatch: Batch | undefined;
   #timer: Timer | undefined;
   #timerAt = Number.POSITIVE_INFINITY;
 
@@ -115,6 +124,7 @@ export class Announcements {
       entry.lost = !wish.deliberate;
       if (!wish.deliberate) this.#punish(entry, now);
     }
+    if (wish.standing !== entry.wish.standing) entry.wishedAt = now;
     entry.wish = wish;
     entry.gone = false;
     this.#consider(entry);
@@ -163,6 +173,11 @@ export class Announcements {
     }));
   }
 
+  /** The last changes; undefined when there were none. */
+  get lastBatch(): Batch | undefined {
+    return this.#lastBatch;
+  }
+
   get(address: string): Standing {
     return this.#entries.get(address)?.standing ?? 'withdrawn';
   }
@@ -173,6 +188,7 @@ export class Announcements {
       entry = {
         standing: 'withdrawn',
         wish: { standing: 'withdrawn', reason: 'not considered yet' },
+        wishedAt: Number.NEGATIVE_INFINITY,
         changedAt: Number.NEGATIVE_INFINITY,
         wellSince: Number.NEGATIVE_INFINITY,
         lost: false,
@@ -244,9 +260,14 @@ export class Announcements {
   #perform(due: [string, Entry][]): void {
     if (due.length === 0) return;
     const now = this.#clock.now();
+    const since = due.reduce(
+      (first, [, entry]) => Math.min(first, Math.max(entry.wishedAt, this.#due(entry))),
+      now,
+    );
     const refused = this.#apply(
       due.map(([address, entry]) => ({ address, from: entry.standing, to: entry.wish.standing })),
     );
+    this.#lastBatch = { addresses: due.length, milliseconds: this.#clock.now() - since };
     this.#lastChange = now;
     for (const [address, entry] of due) {
       const error = refused.get(address);

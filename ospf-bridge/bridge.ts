@@ -187,6 +187,7 @@ export class Bridge {
       dataplane: this.#dataplane?.state ?? 'none',
       guard: this.#guard.connected,
       addresses: addresses.sort((a, b) => (a.address < b.address ? -1 : 1)),
+      lastBatch: this.#announcements.lastBatch ?? null,
       neighbours: read.back?.neighbours ?? [],
     };
   }

@@ -1,6 +1,6 @@
 import { chmodSync, unlinkSync } from 'node:fs';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
-import type { Standing } from './announcements.js';
+import type { Batch, Standing } from './announcements.js';
 import { onLines } from './lines.js';
 import type { Neighbour } from './router/router.js';
 
@@ -33,6 +33,8 @@ export interface BridgeStatus {
   dataplane: 'up' | 'down' | 'unknown' | 'none';
   guard: boolean;
   addresses: AddressStatus[];
+  /** The last changes, and how long the bridge took for them; null when there were none. */
+  lastBatch: Batch | null;
   neighbours: Neighbour[];
 }
 

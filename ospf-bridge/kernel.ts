@@ -9,7 +9,7 @@ import {
 } from '../lib/netlink/address.js';
 import { listLinks } from '../lib/netlink/link.js';
 import type { MessageWriter } from '../lib/netlink/message.js';
-import { addRouteRequest, deleteRouteRequest, listRoutes, type Route } from '../lib/netlink/route.js';
+import { listRoutes, routeRequests } from '../lib/netlink/route.js';
 import { NetlinkSocket } from '../lib/netlink/socket.js';
 import type { Change, Standing } from './announcements.js';
 import { ensureDrainInterface } from './drain-interface.js';
@@ -20,6 +20,9 @@ const SCOPE_LINK = 253;
 
 /** Netlink answers of 1,000 changes must fit. */
 const RECEIVE_BUFFER = 1 << 20;
+
+/** How the requests of changes of one kind are made. */
+type Alike = Map<string, (address: Uint8Array) => MessageWriter>;
 
 /** What of the configuration the kernel's part depends upon. */
 export type KernelSettings = Pick<OspfBridge, 'router' | 'announce' | 'protocol' | 'drainInterface'>;
@@ -111,14 +114,20 @@ export class Kernel {
         for (const { address, to } of changes) if (to === 'drained') refused.set(address, reason);
       }
     }
-    const requests: { address: string; request: MessageWriter; absence: boolean }[] = [];
-    for (const change of changes) {
-      if (refused.has(change.address)) continue;
-      for (const one of this.#requests(change)) requests.push({ address: change.address, ...one });
-    }
-    const errors = this.#netlink.batch(requests.map(({ request }) => request));
+    const sent: { address: string; absence: boolean }[] = [];
+    const alike: Alike = new Map();
+    const requests = function* (this: Kernel) {
+      for (const change of changes) {
+        if (refused.has(change.address)) continue;
+        for (const { request, absence } of this.#requests(change, alike)) {
+          sent.push({ address: change.address, absence });
+          yield request;
+        }
+      }
+    };
+    const errors = this.#netlink.batch(requests.call(this));
     for (const [index, error] of errors.entries()) {
-      const { address, absence } = requests[index]!;
+      const { address, absence } = sent[index]!;
       // It is gone already: that is what was wanted.
       if (!error || (absence && ['ESRCH', 'EADDRNOTAVAIL', 'ENODEV'].includes(error.code))) continue;
       refused.set(address, error.code === 'EEXIST' ? this.#taken : error.message);
@@ -153,39 +162,50 @@ export class Kernel {
     return this.#settings.router === 'bird' && this.#settings.announce === 'intra_area';
   }
 
-  #requests(change: Change): { request: MessageWriter; absence: boolean }[] {
-    if (externally(change.address, this.#settings)) return this.#routeRequests(change);
+  #requests(change: Change, alike: Alike): { request: MessageWriter; absence: boolean }[] {
+    if (externally(change.address, this.#settings)) return this.#routeRequests(change, alike);
     if (!this.#drainsByRoute) return this.#addressRequests(change);
     const { address, from, to } = change;
     const asAddress = (standing: Standing): Standing => (standing === 'announced' ? standing : 'withdrawn');
     const changed = this.#addressRequests({ address, from: asAddress(from), to: asAddress(to) });
-    if (to === 'drained') return [...this.#routeRequests(change), ...changed];
+    if (to === 'drained') return [...this.#routeRequests(change, alike), ...changed];
     return from === 'drained'
-      ? [...changed, ...this.#routeRequests({ address, from, to: 'withdrawn' })]
+      ? [...changed, ...this.#routeRequests({ address, from, to: 'withdrawn' }, alike)]
       : changed;
   }
 
-  #routeRequests({ address, from, to }: Change): { request: MessageWriter; absence: boolean }[] {
+  #routeRequests(
+    { address, from, to }: Change,
+    alike: Alike,
+  ): { request: MessageWriter; absence: boolean }[] {
     const bytes = parseIp(address);
+    const key = `${bytes.length} ${from} ${to}`;
+    let make = alike.get(key);
+    if (!make) {
+      make = this.#routeMaker(bytes, from, to);
+      alike.set(key, make);
+    }
+    return [{ request: make(bytes), absence: this.#device(to) === undefined }];
+  }
+
+  /** @param bytes one of the addresses */
+  #routeMaker(bytes: Uint8Array, from: Standing, to: Standing): (address: Uint8Array) => MessageWriter {
     const family = bytes.length === 4 ? 'ipv4' : 'ipv6';
-    const route: Route = {
+    const route = {
       family,
       type: 'unicast',
       destination: { address: bytes, prefixLength: 8 * bytes.length },
       table: TABLE_MAIN,
       protocol: this.#settings.protocol,
       scope: family === 'ipv4' ? SCOPE_LINK : SCOPE_UNIVERSE,
-    };
+    } as const;
     const [old, now] = [this.#device(from), this.#device(to)];
     if (now === undefined) {
       // Named with its device, so that it is never somebody else's.
       const gone = { ...route, ...(old === undefined ? {} : { index: old }) };
-      return [
-        { request: deleteRouteRequest({ ...gone, scope: family === 'ipv4' ? 255 : 0 }), absence: true },
-      ];
+      return routeRequests({ ...gone, scope: family === 'ipv4' ? 255 : 0 }, 'delete');
     }
-    const mode = old === undefined ? 'add' : 'replace';
-    return [{ request: addRouteRequest({ ...route, index: now }, mode), absence: false }];
+    return routeRequests({ ...route, index: now }, old === undefined ? 'add' : 'replace');
   }
 
   /** The device of an announcement. */

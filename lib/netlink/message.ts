@@ -19,6 +19,8 @@ export const NLA_F_NESTED = 0x8000;
 /** Room of a message before it grows, bytes: a host route takes 60. */
 const FIRST_LENGTH = 128;
 
+const NOTHING = new Uint8Array(0);
+
 const align = (length: number) => (length + 3) & ~3;
 
 /** A request being written. */
@@ -120,6 +122,16 @@ export class MessageWriter {
 
   patchU16(at: number, value: number): void {
     this.#bytes.writeUInt16LE(value, at);
+  }
+
+  /** The same message with other bytes at a place: of many that differ there alone, all but the first are made so. */
+  copy(at: number, value: Uint8Array): MessageWriter {
+    const copy = new MessageWriter(0, 0, NOTHING);
+    copy.#room(this.#length - copy.#length);
+    copy.#bytes.set(this.#bytes.subarray(0, this.#length));
+    copy.#bytes.set(value, at);
+    copy.#length = this.#length;
+    return copy;
   }
 
   /** The message with its length and this sequence number. */

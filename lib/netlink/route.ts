@@ -1,6 +1,7 @@
 import { AF_INET, AF_INET6 } from '../libc.js';
 import {
   attributes,
+  HEADER_LENGTH,
   type Message,
   MessageWriter,
   NLM_F_APPEND,
@@ -34,6 +35,9 @@ const RTA_TTL_PROPAGATE = 26;
 const RTAX_LOCK = 1;
 const RTNH_F_ONLINK = 4;
 const LARGEST_TABLE_IN_HEADER = 255;
+/** struct rtmsg, and the header of an attribute, bytes. */
+const BODY_LENGTH = 12;
+const ATTRIBUTE_HEADER = 4;
 
 /** Numbers of route types (linux/rtnetlink.h RTN_*). */
 export const routeTypes = {
@@ -139,6 +143,22 @@ export function deleteRouteRequest(route: Route): MessageWriter {
   return routeRequest(RTM_DELROUTE, 0, route);
 }
 
+/**
+ * Requests for many routes that differ in their destination alone: half the work of each for itself while the compiler has not
+ * seen them often.
+ * @param route the first of them
+ * @param mode how it is added, or that it is removed
+ * @returns the request for a destination whose address has the same length
+ */
+export function routeRequests(
+  route: Route & { destination: NonNullable<Route['destination']> },
+  mode: keyof typeof modes | 'delete',
+): (address: Uint8Array) => MessageWriter {
+  const first = mode === 'delete' ? deleteRouteRequest(route) : addRouteRequest(route, mode);
+  // The destination is the first attribute behind the fixed structure.
+  return (address) => first.copy(HEADER_LENGTH + BODY_LENGTH + ATTRIBUTE_HEADER, address);
+}
+
 /** A route as far as it tells whose it is and where it leads. */
 export interface ListedRoute {
   family: 'ipv4' | 'ipv6';
@@ -178,7 +198,7 @@ function decodeRoute({ type, body }: Message): ListedRoute | undefined {
 }
 
 function routeRequest(type: number, flags: number, route: Route): MessageWriter {
-  const body = Buffer.alloc(12);
+  const body = Buffer.alloc(BODY_LENGTH);
   body[0] = route.family === 'ipv4' ? AF_INET : AF_INET6;
   body[1] = route.destination?.prefixLength ?? 0;
   body[2] = route.from?.prefixLength ?? 0;

@@ -97,31 +97,40 @@ export class NetlinkSocket {
 
   /**
    * Carries many requests out, in order; a failed one does not keep the others back.
+   * @param requests may be made as they are asked for: the first ones are in the kernel while the others are being made
    * @returns for each request its error, or undefined when it was done
    * @throws NetlinkError ENOBUFS when answers were lost: the requests were carried out, nobody knows which
    */
-  batch(requests: readonly MessageWriter[]): (NetlinkError | undefined)[] {
+  batch(requests: Iterable<MessageWriter>): (NetlinkError | undefined)[] {
     const errors: (NetlinkError | undefined)[] = [];
-    for (let start = 0; start < requests.length; start += CHUNK) {
-      const chunk = requests.slice(start, start + CHUNK);
-      const first = this.#sequence + 1;
-      const parts = chunk.map((request) => request.finish(++this.#sequence >>> 0));
-      // Only the last one asks for an answer; errors are answered in any case.
-      const last = parts[parts.length - 1]!;
-      last.writeUInt16LE(last.readUInt16LE(6) | NLM_F_ACK, 6);
-      sendto(this.#fd, parts.length === 1 ? last : Buffer.concat(parts), this.#kernel);
-      const found = new Array<NetlinkError | undefined>(chunk.length).fill(undefined);
-      for (let open = true; open; ) {
-        for (const message of this.#receive()) {
-          const index = message.sequence - (first >>> 0);
-          if (message.type !== NLMSG_ERROR || index < 0 || index >= chunk.length) continue;
-          found[index] = refusal(message);
-          if (index === chunk.length - 1) open = false;
-        }
-      }
-      errors.push(...found);
+    let parts: Buffer[] = [];
+    for (const request of requests) {
+      parts.push(request.finish(++this.#sequence >>> 0));
+      if (parts.length < CHUNK) continue;
+      errors.push(...this.#carryOut(parts));
+      parts = [];
     }
+    if (parts.length > 0) errors.push(...this.#carryOut(parts));
     return errors;
+  }
+
+  /** @param parts finished requests, whose sequence numbers are the last ones that were given */
+  #carryOut(parts: Buffer[]): (NetlinkError | undefined)[] {
+    const first = this.#sequence - parts.length + 1;
+    // Only the last one asks for an answer; errors are answered in any case.
+    const last = parts[parts.length - 1]!;
+    last.writeUInt16LE(last.readUInt16LE(6) | NLM_F_ACK, 6);
+    sendto(this.#fd, parts.length === 1 ? last : Buffer.concat(parts), this.#kernel);
+    const found = new Array<NetlinkError | undefined>(parts.length).fill(undefined);
+    for (let open = true; open; ) {
+      for (const message of this.#receive()) {
+        const index = message.sequence - (first >>> 0);
+        if (message.type !== NLMSG_ERROR || index < 0 || index >= parts.length) continue;
+        found[index] = refusal(message);
+        if (index === parts.length - 1) open = false;
+      }
+    }
+    return found;
   }
 
   close(): void {

@@ -4,7 +4,7 @@ import { until } from '../../lab/command.js';
 import type { Host } from '../../lab/host.js';
 import { whyNoLab } from '../../lab/needs.js';
 import { whyNoFrr } from '../../lab/routing-daemon.js';
-import { askBridge, type ControlRequest } from '../../ospf-bridge/control.js';
+import { askBridge, type ControlReply, type ControlRequest } from '../../ospf-bridge/control.js';
 import type { Bench, Figure } from './bench.js';
 
 type Announce = 'external' | 'intra_area';
@@ -44,9 +44,11 @@ export const ospf: Bench = {
   name: 'ospf',
   about:
     'announcing, withdrawing, draining, failure of a director: ms until the router’s kernel has changed; beside it FRR by hand on an idle machine',
-  async run({ quick }) {
+  async run({ quick, only }) {
     const reason = (await whyNoLab()) ?? whyNoFrr();
     if (reason) throw new Error(reason);
+    if (only === 'many') return await many(1000, quick ? 2 : 7);
+    if (only !== undefined) throw new Error(`there is no part '${only}', only 'many'`);
     const figures: Figure[] = [];
     for (const announce of ['external', 'intra_area'] as const) {
       figures.push(...(await live(announce, quick ? 2 : 7)));
@@ -93,13 +95,15 @@ class Changes {
   }
 }
 
+const median = (times: readonly number[]) => [...times].sort((a, b) => a - b)[Math.floor(times.length / 2)]!;
+
 function figure(name: string, times: number[], hand: string | undefined): Figure {
   const sorted = [...times].sort((a, b) => a - b);
   return {
     case: name,
     values: {
       min: Math.round(sorted[0]!),
-      median: Math.round(sorted[Math.floor(sorted.length / 2)]!),
+      median: Math.round(median(times)),
       max: Math.round(sorted.at(-1)!),
       ...(hand === undefined ? {} : { 'by hand': hand }),
     },
@@ -119,9 +123,10 @@ async function withCluster<T>(
   }
 }
 
-async function ask(cluster: Cluster, request: ControlRequest): Promise<void> {
+async function ask(cluster: Cluster, request: ControlRequest): Promise<ControlReply & { ok: true }> {
   const reply = await askBridge(cluster.directors[0]!.socket, request);
   if (!reply.ok) throw new Error(reply.error);
+  return reply;
 }
 
 /** From an operator's command; then the routing daemon is killed, while the machine and its BFD live on. */
@@ -225,10 +230,19 @@ async function many(count: number, rounds: number): Promise<Figure[]> {
     const log = {
       own: [] as number[],
       router: [] as number[],
+      /** Of the rounds at the router: what the bridge took by its own clock, and what came after it. */
+      bridge: [] as number[],
+      rest: [] as number[],
       ipOwn: [] as number[],
       ipRouter: [] as number[],
     };
-    const rounded = async (add: () => unknown, remove: () => unknown, own: number[], router: number[]) => {
+    const rounded = async (
+      add: () => unknown,
+      remove: () => unknown,
+      own: number[],
+      router: number[],
+      after: (took: number) => unknown = () => {},
+    ) => {
       for (let round = 0; round < rounds; round++) {
         for (const [host, times] of [
           [first.host, own],
@@ -238,9 +252,11 @@ async function many(count: number, rounds: number): Promise<Figure[]> {
           await all(0);
           const watch = new Changes(host);
           await pause(2500);
-          times.push(await watch.after(add, count));
+          const took = await watch.after(add, count);
+          times.push(took);
           await all(count);
           await watch.stop();
+          if (times === router) await after(took);
           await spaced();
         }
       }
@@ -250,6 +266,13 @@ async function many(count: number, rounds: number): Promise<Figure[]> {
       () => ask(cluster, { command: 'drain', addresses: [], withdraw: true }),
       log.own,
       log.router,
+      async (took) => {
+        const { status } = await ask(cluster, { command: 'status' });
+        const batch = status?.lastBatch;
+        if (batch?.addresses !== count) throw new Error(`${count} addresses went in more than one batch`);
+        log.bridge.push(batch.milliseconds);
+        log.rest.push(took - batch.milliseconds);
+      },
     );
     await first.keepalived?.stop();
     await batch('add');
@@ -266,8 +289,14 @@ async function many(count: number, rounds: number): Promise<Figure[]> {
     return [
       figure(`external: announce ${count} addresses, in the director's own kernel`, log.own, hand),
       figure(`external: announce ${count} addresses`, log.router, handRouter),
+      figure('of it the bridge: decision until the kernel has the last', log.bridge, undefined),
+      figure('of it what follows: FRR on both sides, watching', log.rest, undefined),
       figure(`ip -batch, ${count} routes, in the director's own kernel`, log.ipOwn, hand),
       figure(`ip -batch, ${count} routes`, log.ipRouter, handRouter),
+      {
+        case: `announce ${count} addresses: ours to ip -batch, of the medians in this run`,
+        values: { ratio: (median(log.router) / median(log.ipRouter)).toFixed(2) },
+      },
     ];
   });
 }

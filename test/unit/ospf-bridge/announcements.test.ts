@@ -65,6 +65,31 @@ describe('announcements', () => {
     );
   });
 
+  it('tell how long a batch took from the decision, or from the end of the spacing', () => {
+    let busy = 0;
+    const clock = new VirtualClock(1_000_000);
+    const table = new Announcements(
+      { now: () => clock.now() + busy, after: (delay, callback) => clock.after(delay, callback) },
+      settings,
+      () => {
+        busy += 12;
+        return new Map();
+      },
+    );
+    equal(table.lastBatch, undefined);
+    const wish = (address: string, standing: Standing) => table.wish(address, { standing, reason: 'test' });
+    wish('10.0.0.1', 'announced');
+    // What is decided takes its time too.
+    busy += 5;
+    wish('10.0.0.2', 'announced');
+    clock.advance(0);
+    deepEqual(table.lastBatch, { addresses: 2, milliseconds: 17 });
+    clock.advance(200);
+    wish('10.0.0.1', 'withdrawn');
+    clock.advance(5000);
+    deepEqual(table.lastBatch, { addresses: 1, milliseconds: 12 });
+  });
+
   it('that return to what stands need no change', () => {
     const world = new World();
     world.wish('10.0.0.1', 'announced');
