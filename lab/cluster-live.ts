@@ -9,8 +9,8 @@ import { Traffic } from './traffic-plan.js';
 import { showTricks, type Trick } from './tricks.js';
 
 const tricks = (cluster: Cluster, first: ClusterDirector): Trick[] => [
-  { key: 'd', does: 'drain the first director', act: () => first.bridge('drain') },
-  { key: 'u', does: 'undrain it', act: () => first.bridge('undrain') },
+  { key: 'd', does: 'drain the first director', act: () => first.drain() },
+  { key: 'u', does: 'undrain it', act: () => first.undrain() },
   {
     key: 'k',
     does: 'kill its dpvsd, and start it again after three seconds',

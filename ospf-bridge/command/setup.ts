@@ -64,7 +64,8 @@ function areaByInterface({ router }: OspfBridge, family: 4 | 6): boolean {
   return router !== 'quagga' || family === 4;
 }
 
-function dotted(area: string): string {
+/** An area as four numbers. */
+export function dotted(area: string): string {
   if (area.includes('.')) return area;
   const number = Number(area);
   return [24, 16, 8, 0].map((shift) => (number >>> shift) & 255).join('.');
