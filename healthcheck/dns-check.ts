@@ -70,7 +70,7 @@ export function dnsCheck(check: DnsCheck, reactor: Reactor): Probe {
         done(refusal(opened));
         return () => {};
       }
-      reportIcmpErrors(opened.fd, route.family);
+      reportIcmpErrors(opened.fd, route.origin.family);
       const error = send(opened.fd, query);
       if (error !== 0) {
         close(opened.fd);

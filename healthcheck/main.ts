@@ -20,6 +20,7 @@ import { DryRun } from './director/dry-run.js';
 import { dumpText } from './dump.js';
 import { Engine } from './engine.js';
 import { openFileLimit } from './limits.js';
+import { shareEqualValues } from './shared-values.js';
 import { Reactor } from './sockets.js';
 
 /** When what a start or reload has left behind is collected: the first batch has then gone to the dataplane. Milliseconds. */
@@ -65,6 +66,7 @@ function main(): void {
         if (!part) tune(next, log);
         else if (!sameDriver(part, next)) log.warning('lvs_director takes effect at the next start only');
         part = next;
+        shareEqualValues(next.loadBalancing);
         await engine.apply(next, reload);
         // Not in this turn: the text of the model is still held by the caller.
         clearTimeout(settling);

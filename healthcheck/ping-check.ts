@@ -65,7 +65,7 @@ export function echoVerdict(
  */
 export function pingCheck(check: PingCheck, reactor: Reactor): Probe {
   const route = { ...routeOf({ ...check, connectPort: 0 }) };
-  const v6 = route.family === AF_INET6;
+  const v6 = route.origin.family === AF_INET6;
   const protocol = v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
   let sequence = randomInt(0x10000);
   let raw = false;
@@ -87,7 +87,7 @@ export function pingCheck(check: PingCheck, reactor: Reactor): Probe {
       sequence = (sequence + 1) & 0xffff;
       const expected = sequence;
       const id = raw ? randomInt(0x10000) : undefined;
-      reportIcmpErrors(opened.fd, route.family);
+      reportIcmpErrors(opened.fd, route.origin.family);
       const error = send(opened.fd, echoRequest(v6, id ?? 0, expected));
       if (error !== 0) {
         close(opened.fd);

@@ -99,29 +99,63 @@ export function socketAddress(address: string, port: number, device?: string): B
 
 /** Where a check goes and from where, as the kernel takes it; made once per check. */
 export interface Route {
-  family: number;
-  remote: Buffer;
-  local: Buffer | undefined;
-  device: Buffer | undefined;
-  mark: Buffer | undefined;
+  readonly origin: Origin;
+  /**
+   * Where to: of IPv4 the address as a signed number, else a sockaddr. A small buffer for each of tens of thousands of checks would weigh
+   * more than the rest of them.
+   */
+  readonly remote: number | Buffer;
+  readonly port: number;
+}
+
+/** What a check does before it connects; one object for all that agree. */
+export interface Origin {
+  readonly family: number;
+  readonly local: Buffer | undefined;
+  readonly device: Buffer | undefined;
+  readonly mark: Buffer | undefined;
   /** Must share its source port with earlier connections in TIME_WAIT. */
-  reuse: boolean;
+  readonly reuse: boolean;
+}
+
+const origins = new Map<string, Origin>();
+
+function originOf(check: CheckEndpoint): Origin {
+  const v6 = check.connectAddress.includes(':');
+  const { bindAddress, bindPort, bindInterface, fwmark } = check;
+  const text = [v6, bindAddress, bindPort, bindInterface, fwmark].join();
+  const known = origins.get(text);
+  if (known) return known;
+  const bound = bindAddress !== undefined || bindPort !== undefined;
+  const origin: Origin = {
+    family: v6 ? AF_INET6 : AF_INET,
+    local: bound
+      ? socketAddress(bindAddress ?? (v6 ? '::' : '0.0.0.0'), bindPort ?? 0, bindInterface)
+      : undefined,
+    device: bindInterface === undefined ? undefined : Buffer.from(`${bindInterface}\0`),
+    mark: fwmark ? int32(fwmark | 0) : undefined,
+    reuse: bindPort !== undefined,
+  };
+  // A device that is made anew has another number.
+  if (bindInterface === undefined) origins.set(text, origin);
+  return origin;
 }
 
 export function routeOf(check: CheckEndpoint): Route {
-  const v6 = check.connectAddress.includes(':');
-  const bound = check.bindAddress !== undefined || check.bindPort !== undefined;
-  return {
-    family: v6 ? AF_INET6 : AF_INET,
-    // A copy from Buffer's pool: tens of thousands of small buffers of their own would weigh more than all the rest.
-    remote: Buffer.from(socketAddress(check.connectAddress, check.connectPort, check.bindInterface)),
-    local: bound
-      ? socketAddress(check.bindAddress ?? (v6 ? '::' : '0.0.0.0'), check.bindPort ?? 0, check.bindInterface)
-      : undefined,
-    device: check.bindInterface === undefined ? undefined : Buffer.from(`${check.bindInterface}\0`),
-    mark: check.fwmark ? int32(check.fwmark | 0) : undefined,
-    reuse: check.bindPort !== undefined,
-  };
+  const { connectAddress, connectPort: port } = check;
+  const origin = originOf(check);
+  const address = socketAddress(connectAddress, port, check.bindInterface);
+  return { origin, remote: origin.family === AF_INET ? address.readInt32BE(4) : address, port };
+}
+
+const remoteV4 = Buffer.from(sockaddrIn(new Uint8Array(4), 0));
+
+/** The sockaddr of a route's end; of IPv4 valid until the next call. */
+function remoteOf({ remote, port }: Route): Buffer {
+  if (typeof remote !== 'number') return remote;
+  remoteV4.writeUInt16BE(port, 2);
+  remoteV4.writeInt32BE(remote, 4);
+  return remoteV4;
 }
 
 /** The outcome of opening a socket: `fd`, or why not. */
@@ -133,22 +167,27 @@ export type Opened = { fd: number; connected: boolean } | { errno: number; call:
  * @returns with `local` true the obstacle is ours and says nothing about the server
  */
 export function open(route: Route, type: number, protocol = 0): Opened {
-  const fd = c.socket(route.family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
+  const { origin } = route;
+  const fd = c.socket(origin.family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
   if (fd < 0) return { errno: koffi.errno(), call: 'socket', local: true };
   const refuse = (call: string): Opened => {
     const code = koffi.errno();
     c.close(fd);
     return { errno: code, call, local: call !== 'connect' || !isServerError(code) };
   };
-  if (route.device && c.setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, route.device, route.device.length) < 0) {
+  if (
+    origin.device &&
+    c.setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, origin.device, origin.device.length) < 0
+  ) {
     return refuse('bind to device');
   }
-  if (route.mark && c.setsockopt(fd, SOL_SOCKET, SO_MARK, route.mark, 4) < 0) return refuse('mark');
-  if (route.local) {
-    if (route.reuse) c.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, one, 4);
-    if (c.bind(fd, route.local, route.local.length) < 0) return refuse('bind');
+  if (origin.mark && c.setsockopt(fd, SOL_SOCKET, SO_MARK, origin.mark, 4) < 0) return refuse('mark');
+  if (origin.local) {
+    if (origin.reuse) c.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, one, 4);
+    if (c.bind(fd, origin.local, origin.local.length) < 0) return refuse('bind');
   }
-  if (c.connect(fd, route.remote, route.remote.length) < 0) {
+  const remote = remoteOf(route);
+  if (c.connect(fd, remote, remote.length) < 0) {
     if (koffi.errno() === errno.EINPROGRESS) return { fd, connected: false };
     return refuse('connect');
   }

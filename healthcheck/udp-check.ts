@@ -107,7 +107,7 @@ class UdpProbe extends SocketWait implements Probe {
       return nothing;
     }
     const { fd } = opened;
-    reportIcmpErrors(fd, this.#route.family);
+    reportIcmpErrors(fd, this.#route.origin.family);
     const error = send(fd, this.#payload);
     if (error !== 0) {
       close(fd);

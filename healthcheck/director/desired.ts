@@ -12,6 +12,8 @@ import {
   type LocalAddress,
   listText,
   localText,
+  noLists,
+  noLocals,
   type Server,
   type Service,
   type ServiceEntry,
@@ -127,7 +129,7 @@ export function serviceOf(
   };
   add('deny', vs.denyAddressGroup);
   add('allow', vs.allowAddressGroup);
-  return { service, locals, lists };
+  return { service, locals: locals.size ? locals : noLocals, lists: lists.size ? lists : noLists };
 }
 
 /** The row of a real or sorry server that stands like this. */

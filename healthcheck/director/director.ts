@@ -4,7 +4,15 @@ import { listsWithout } from './closing.js';
 import { difference, type Operation } from './difference.js';
 import { type Command, type DirectorDriver, Refusal } from './driver.js';
 import { operationText } from './dry-run.js';
-import { keyText, type ListEntry, listText, type ServiceEntry, type ServiceTable } from './table.js';
+import {
+  keyText,
+  type ListEntry,
+  listText,
+  noLists,
+  noLocals,
+  type ServiceEntry,
+  type ServiceTable,
+} from './table.js';
 
 /** Operations of one message; a batch beyond it is split, each part applied whole. */
 const BATCH_LIMIT = 10_000;
@@ -328,8 +336,8 @@ export class Director {
             key: operation.key,
             service: operation.row,
             servers: new Map(),
-            locals: new Map(),
-            lists: new Map(),
+            locals: noLocals,
+            lists: noLists,
           });
         }
         continue;
@@ -340,9 +348,11 @@ export class Director {
           mirrorRow(entry.servers, operation.name, operation.verb, operation.row);
           break;
         case 'local':
+          if (entry.locals === noLocals) entry.locals = new Map();
           mirrorRow(entry.locals, operation.name, operation.verb, operation.row);
           break;
         case 'list':
+          if (entry.lists === noLists) entry.lists = new Map();
           mirrorRow(entry.lists, operation.name, operation.verb, operation.row);
           break;
       }

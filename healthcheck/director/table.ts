@@ -91,6 +91,10 @@ export interface ServiceEntry {
   lists: Map<string, ListEntry>;
 }
 
+/** In place of a map of their own for the many services that have none; never written to. */
+export const noLocals: Map<string, LocalAddress> = new Map();
+export const noLists: Map<string, ListEntry> = new Map();
+
 /** By `keyText`. */
 export type ServiceTable = Map<string, ServiceEntry>;
 
