@@ -40,7 +40,8 @@ const wrappers: Record<string, string> = {
 const instance = (inner: string) => (wrappers.vrrp_instance as string).replace('@', inner);
 wrappers['vrrp_instance/authentication'] = instance('authentication {\nauth_type PASS\nauth_pass x\n@\n}');
 wrappers['vrrp_instance/auth_hmac'] = instance(`auth_hmac {\nkey 1 hex:${'5a'.repeat(32)}\n@\n}`);
-wrappers.vrrp_sync_group = `${instance('')}\n${instance('').replaceAll(' A ', ' B ').replace('_id 1', '_id 2').replace('10.0.0.1', '10.0.0.3')}\nvrrp_sync_group g {\ngroup {\nA\n}\n@\n}`;
+const twoInstances = `${instance('')}\n${instance('').replaceAll(' A ', ' B ').replace('_id 1', '_id 2').replace('10.0.0.1', '10.0.0.3')}`;
+wrappers.vrrp_sync_group = `${twoInstances}\nvrrp_sync_group g {\ngroup {\nA\n}\n@\n}`;
 const inServer = (inner: string) =>
   (wrappers['virtual_server/real_server'] as string).replace('@\nTCP_CHECK {\n}', () => inner);
 // What global_defs says shows in what inherits it.
@@ -76,7 +77,21 @@ const special: Record<string, string> = {
   'track_file/file': 'track_file f {\n@\n}',
   'vrrp_track_file/file': 'vrrp_track_file f {\n@\n}',
   'garp_group/interface': 'garp_group {\ngarp_interval 1\n@\n}',
+  'garp_group/interfaces': 'garp_group {\ngarp_interval 1\n@\n}',
+  'track_group/group': `${instance('')}\ntrack_group t {\n@\n}\nstatic_ipaddress {\n10.0.0.7 dev eth0 track_group t\n}`,
+  'vrrp_sync_group/group': `${twoInstances}\nvrrp_sync_group g {\n@\n}`,
 };
+/** What can be tracked by name, so that a name means something. */
+const trackable = [
+  'vrrp_script s {\nscript /bin/true\n}',
+  'track_file f {\nfile /run/f\n}',
+  'vrrp_track_process p {\nprocess nginx\n}',
+  'bfd_instance b {\nneighbor_ip 10.0.0.9\n}',
+].join('\n');
+for (const block of ['vrrp_instance', 'vrrp_sync_group']) {
+  for (const kind of ['script', 'file', 'process', 'bfd'])
+    special[`${block}/track_${kind}`] = `${trackable}\n${wrappers[block]}`;
+}
 for (const name of ['src-range', 'dst-range', 'oif', 'iif']) {
   special[`virtual_server/${name}`] =
     'virtual_server match m {\nprotocol TCP\nlb_kind SNAT\n@\nreal_server 10.0.0.2 0 {\n}\n}';
@@ -133,9 +148,16 @@ const samples: Record<string, string> = {
   'vrrp_instance/auth_hmac/active_key': '2',
   'ospf_bridge/telnet': '127.0.0.1 2604 2606',
   'ospf_bridge/interface/dead': '40',
+  'vrrp_sync_group/group': 'A\nB',
+  'track_group/group': 'A',
   'virtual_server/real_server/BFD_CHECK/name': 'c',
   'virtual_server/real_server/FILE_CHECK/track_file': 'g',
 };
+
+for (const block of ['vrrp_instance', 'vrrp_sync_group']) {
+  for (const [kind, name] of Object.entries({ script: 's', file: 'f', process: 'p', bfd: 'b' }))
+    samples[`${block}/track_${kind}`] = `${name} weight 3`;
+}
 
 /** Keywords whose work is done while the file is read, with the test that shows it. */
 const atOnce: Record<string, string> = {
@@ -163,6 +185,11 @@ function everything(): Place[] {
   };
   walk(root as unknown as Table<never>, '');
   return found;
+}
+
+/** A block of entries as it is written behind its keyword: with a name where it has one. */
+function body(keyword: Keyword<never>, entry: string): string {
+  return `${keyword.args.startsWith('NAME') ? 'some_name ' : ''}{\n${entry}\n}`;
 }
 
 const surroundings = {
@@ -234,7 +261,7 @@ describe('what the documentation says of each keyword', function () {
       const silent: string[] = [];
       const unread: string[] = [];
       for (const { keyword } of places.filter((place) => place.path === path)) {
-        if (keyword.accepted !== undefined || keyword.kind !== 'value' || wrapper === undefined) continue;
+        if (keyword.accepted !== undefined || keyword.kind === 'block' || wrapper === undefined) continue;
         const key = path === '' ? keyword.name : `${path}/${keyword.name}`;
         const around = special[key] ?? wrapper;
         const before = needs[key] ?? '';
@@ -243,7 +270,10 @@ describe('what the documentation says of each keyword', function () {
         // Some values are the defaults, and change nothing.
         for (let seed = 1; seed <= 12; seed++) {
           const generator = new Samples(new Random(seed * 7919));
-          const words = samples[key] ?? generator.arguments(keyword) ?? '';
+          const words =
+            keyword.kind === 'list'
+              ? body(keyword, samples[key] ?? generator.entry(keyword, 4))
+              : (samples[key] ?? generator.arguments(keyword) ?? '');
           const model = modelOf(around.replace('@', () => `${before}\n${keyword.name} ${words}`));
           changed(base, model, '', fields);
         }
