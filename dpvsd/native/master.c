@@ -23,6 +23,7 @@ enum {
 	LINK_POLL_MS = 300,
 	RECLAIM_MS = 5,
 	WAIT_MAX_MS = 1000,
+	CLAIMS_QUIET_MS = 60000,
 };
 
 /* ---- what workers may still see ---- */
@@ -166,6 +167,25 @@ static void output_give_up(void *context, void *handle, enum drop_reason reason)
 	let_go(master, handle, reason);
 }
 
+/* Two hosts with one address lose each other's packets, and neither of them knows why. Said once a minute and
+ * port. */
+static void output_claimed(void *context, uint16_t port, enum family family, const union ip_addr *address,
+			   const uint8_t mac[6])
+{
+	struct master *master = context;
+	uint64_t now = clock_ms();
+
+	if (now < master->claims_quiet_until[port])
+		return;
+	master->claims_quiet_until[port] = now + CLAIMS_QUIET_MS;
+	log_line(
+	    LOG_WARNING_LEVEL,
+	    "port %s: %02x:%02x:%02x:%02x:%02x:%02x claims %s, which is an address of ours: normal for a "
+	    "moment while it moves to another director, otherwise two hosts have it",
+	    master->net.ports[port].name, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5],
+	    ip_text(family, address));
+}
+
 /* ---- life ---- */
 
 static struct rte_ring *ring_new(const char *name, unsigned int number, unsigned int size, unsigned int flags,
@@ -270,8 +290,11 @@ sigset_t master_block_signals(void)
 int master_prepare(struct master *master, struct error *error)
 {
 	const struct settings *s = &master->settings;
-	struct net_output output = {
-	    .context = master, .send = output_send, .release = output_release, .give_up = output_give_up};
+	struct net_output output = {.context = master,
+				    .send = output_send,
+				    .release = output_release,
+				    .give_up = output_give_up,
+				    .claimed = output_claimed};
 	struct net_limits limits = {
 	    .unresolved_queue = s->unresolved_queue,
 	    .reachable_ms = s->neighbour_timeout * 1000,

@@ -38,6 +38,7 @@ struct master {
 	uint64_t link_checked_ms;
 	uint64_t unreachable_second; /* rate of "host unreachable" */
 	uint32_t unreachable_sent;
+	uint64_t claims_quiet_until[MAX_PORTS]; /* somebody claimed an address of ours: said */
 	struct link_counters link_base[MAX_PORTS]; /* subtracted since the last zeroing */
 	int epoll_fd, signal_fd;
 	bool stop;

@@ -79,6 +79,13 @@ static bool is_on_link(const struct net_master *master, uint16_t port, enum fami
 	return route && route->kind == ROUTE_LINK && route->port == port;
 }
 
+static void claimed(struct net_master *master, uint16_t port, enum family family,
+		    const union ip_addr *address, const uint8_t mac[6])
+{
+	if (master->output.claimed)
+		master->output.claimed(master->output.context, port, family, address, mac);
+}
+
 /* ---- ARP ---- */
 
 static void answer_arp(struct net_master *master, uint16_t port, const struct arp_message *question)
@@ -115,9 +122,12 @@ static void input_arp(struct net_master *master, uint16_t port, const uint8_t *f
 
 	/* Whoever claims an address of ours is not believed. Nor do we fight: at a failover the other node is
 	 * right. */
-	if (!ip_is_host(FAMILY_IPV4, &message.sender) ||
-	    own_address_find(master, port, FAMILY_IPV4, &message.sender))
+	if (!ip_is_host(FAMILY_IPV4, &message.sender))
 		return;
+	if (own_address_find(master, port, FAMILY_IPV4, &message.sender)) {
+		claimed(master, port, FAMILY_IPV4, &message.sender, message.sender_mac);
+		return;
+	}
 	known = neighbour_find(master, port, FAMILY_IPV4, &message.sender);
 	memcpy(news.mac, message.sender_mac, 6);
 	/* ARP does not say that it answers: it does when a question of ours is open. */
@@ -182,15 +192,24 @@ static void input_nd(struct net_master *master, uint16_t port, const uint8_t *fr
 
 		if (for_us)
 			answer_nd(master, port, &message, message.has_mac ? message.mac : sender_mac);
-		if (!ip_is_host(FAMILY_IPV6, &message.source) || answers_for6(master, port, &message.source))
+		if (!ip_is_host(FAMILY_IPV6, &message.source))
 			return;
+		if (answers_for6(master, port, &message.source)) {
+			claimed(master, port, FAMILY_IPV6, &message.source, sender_mac);
+			return;
+		}
 		news.override = true;
 		news.create = for_us && is_on_link(master, port, FAMILY_IPV6, &message.source);
 		neighbour_learn(master, port, FAMILY_IPV6, &message.source, &news, now);
 		return;
 	}
-	if (!ip_is_host(FAMILY_IPV6, &message.target) || answers_for6(master, port, &message.target))
+	if (!ip_is_host(FAMILY_IPV6, &message.target))
 		return;
+	if (answers_for6(master, port, &message.target)) {
+		claimed(master, port, FAMILY_IPV6, &message.target,
+			message.has_mac ? message.mac : sender_mac);
+		return;
+	}
 	news.solicited = message.flags & ND_SOLICITED;
 	news.override = message.flags & ND_OVERRIDE;
 	neighbour_learn(master, port, FAMILY_IPV6, &message.target, &news, now);

@@ -185,6 +185,10 @@ struct net_output {
 	/* A packet that waited is given up (DROP_UNRESOLVED or DROP_NEIGHBOUR_QUEUE). The master sends the
 	 * ICMP error; it may call the stack for that. */
 	void (*give_up)(void *context, void *handle, enum drop_reason reason);
+	/* Another host on this link says that an address of ours is its own. It is not believed. May be NULL.
+	 */
+	void (*claimed)(void *context, uint16_t port, enum family family, const union ip_addr *address,
+			const uint8_t mac[6]);
 };
 
 struct net_limits {

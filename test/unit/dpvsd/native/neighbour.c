@@ -324,6 +324,34 @@ static void answers_nd(void)
 	stack_stop();
 }
 
+/* Somebody else has an address of ours: told once for each frame that says so, never believed. */
+static void claims_are_told(void)
+{
+	union ip_addr ours4 = ip("10.0.0.1"), ours6 = ip("2001:db8::1");
+
+	start();
+	arp_in(0, ARP_REQUEST, PEER, "10.0.0.9", "10.0.0.1");
+	arp_in(0, ARP_REQUEST, OTHER, "0.0.0.0", "10.0.0.1"); /* asks whether it is free */
+	arp_in(0, ARP_REQUEST, MAC0, "10.0.0.1", "10.0.0.9"); /* our own */
+	arp_in(1, ARP_REQUEST, OTHER, "10.0.0.1", "10.0.0.1"); /* not on that link */
+	ns_in(0, PEER, "2001:db8::9", "2001:db8::1");
+	ns_in(0, OTHER, "::", "2001:db8::1");
+	CHECK_EQ(claims, 0);
+	arp_in(0, ARP_REQUEST, OTHER, "10.0.0.1", "10.0.0.1");
+	CHECK_EQ(claims, 1);
+	CHECK(last_claim.port == 0 && ip_equal(&last_claim.address, &ours4) &&
+	      memcmp(last_claim.mac, OTHER, 6) == 0);
+	ns_in(0, OTHER, "2001:db8::1", "2001:db8::9");
+	CHECK_EQ(claims, 2);
+	CHECK(ip_equal(&last_claim.address, &ours6) && memcmp(last_claim.mac, OTHER, 6) == 0);
+	na_in(0, PEER, "2001:db8::1", ND_OVERRIDE);
+	CHECK_EQ(claims, 3);
+	CHECK(memcmp(last_claim.mac, PEER, 6) == 0);
+	CHECK_STATE("10.0.0.1", "none");
+	CHECK_STATE("2001:db8::1", "none");
+	stack_stop();
+}
+
 /* ---- what we believe ---- */
 
 static void gratuitous(void)
@@ -696,6 +724,7 @@ int main(void)
 	RUN(no_answer);
 	RUN(answers_arp);
 	RUN(answers_nd);
+	RUN(claims_are_told);
 	RUN(gratuitous);
 	RUN(permanent);
 	RUN(ports);

@@ -36,6 +36,12 @@ static struct {
 } done[MOST_HANDLES];
 static unsigned int done_count;
 static void (*on_give_up)(void);
+static unsigned int claims; /* of addresses of ours by others */
+static struct {
+	uint16_t port;
+	union ip_addr address;
+	uint8_t mac[6];
+} last_claim;
 
 static const uint8_t MAC0[6] = {2, 0, 0, 0, 0, 0x10}, MAC1[6] = {2, 0, 0, 0, 0, 0x11},
 		     PEER[6] = {2, 0xaa, 0xbb, 0xcc, 0xdd, 0xee}, OTHER[6] = {2, 1, 2, 3, 4, 5};
@@ -102,11 +108,25 @@ static void on_give_up_handle(void *context, void *handle, enum drop_reason reas
 		on_give_up();
 }
 
+static void on_claimed(void *context, uint16_t port, enum family family, const union ip_addr *address,
+		       const uint8_t mac[6])
+{
+	(void)context, (void)family;
+	claims++;
+	last_claim.port = port;
+	last_claim.address = *address;
+	memcpy(last_claim.mac, mac, 6);
+}
+
 static inline void stack_start(const struct net_limits *limits)
 {
 	static const struct net_limits usual = {.reachable_ms = 60000};
 	const struct net_output output = {
-	    .send = on_send, .release = on_release, .give_up = on_give_up_handle};
+	    .send = on_send,
+	    .release = on_release,
+	    .give_up = on_give_up_handle,
+	    .claimed = on_claimed,
+	};
 
 	memset(&net, 0, sizeof(net));
 	for (int i = 0; i < 2; i++) {
@@ -115,7 +135,7 @@ static inline void stack_start(const struct net_limits *limits)
 		net.ports[i].mtu = 1500;
 		net.ports[i].up = true;
 	}
-	sent_count = done_count = report_count = 0;
+	sent_count = done_count = report_count = claims = 0;
 	on_give_up = NULL;
 	now = 1000000;
 	master = net_master_new(&net, &output, limits ? limits : &usual);
