@@ -34,6 +34,8 @@ static int prepare_schedule(struct model_service *service)
 						     service->config.schedule_flags, pointers, count);
 	}
 	if (service->new_schedule) {
+		if (service->shared->schedule)
+			service->new_schedule->born = service->shared->schedule->born;
 		at = 0;
 		for (uint32_t i = 0; i < service->servers.used; i++) {
 			const struct model_server *server = service->servers.places[i].item;

@@ -60,6 +60,7 @@ struct schedule *schedule_new(enum scheduler scheduler, unsigned int flags, stru
 	if (!schedule)
 		return NULL;
 	schedule->serial = __atomic_add_fetch(&last_serial, 1, __ATOMIC_RELAXED);
+	schedule->born = schedule->serial;
 	schedule->scheduler = (uint8_t)scheduler;
 	schedule->flags = (uint8_t)flags;
 	schedule->count = count;
@@ -99,6 +100,14 @@ struct server *schedule_first_available(const struct schedule *schedule, uint32_
 	return NULL;
 }
 
+/* A cursor of another schedule comes over to this one. */
+static void cursor_adopt(const struct schedule *schedule, struct schedule_cursor *cursor)
+{
+	if (cursor->schedule < schedule->born)
+		cursor->taken = 0;
+	cursor->schedule = schedule->serial;
+}
+
 struct server *schedule_pick(const struct schedule *schedule, struct schedule_cursor *cursor,
 			     const struct schedule_question *question)
 {
@@ -108,19 +117,23 @@ struct server *schedule_pick(const struct schedule *schedule, struct schedule_cu
 	case SCHEDULER_RR:
 	case SCHEDULER_WRR:
 		if (unlikely(cursor->schedule != schedule->serial)) {
-			cursor->schedule = schedule->serial;
-			cursor->position = sequence_start(schedule, question->worker, question->workers);
+			cursor_adopt(schedule, cursor);
+			cursor->position = sequence_position(schedule, question->worker, question->workers,
+							     cursor->taken);
 		}
+		cursor->taken++;
 		return sequence_pick(schedule, cursor, question);
 	case SCHEDULER_LC:
 	case SCHEDULER_WLC:
 	case SCHEDULER_SED:
 	case SCHEDULER_NQ:
 		if (unlikely(cursor->schedule != schedule->serial)) {
-			cursor->schedule = schedule->serial;
-			cursor->position = (uint32_t)((uint64_t)schedule->count * question->worker /
-						      question->workers);
+			uint64_t start = (uint64_t)schedule->count * question->worker / question->workers;
+
+			cursor_adopt(schedule, cursor);
+			cursor->position = (uint32_t)((start + cursor->taken) % schedule->count);
 		}
+		cursor->taken++;
 		return least_pick(schedule, cursor, question);
 	case SCHEDULER_SH:
 	case SCHEDULER_DH:

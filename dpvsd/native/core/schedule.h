@@ -31,6 +31,7 @@ enum schedule_flag {
 
 struct schedule {
 	uint64_t serial;
+	uint64_t born; /* serial number of its service's first schedule: cursors of later ones go on */
 	uint8_t scheduler; /* enum scheduler */
 	uint8_t flags;
 	uint32_t count;

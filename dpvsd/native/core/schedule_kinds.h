@@ -18,8 +18,10 @@ int sequence_make_rr(struct schedule *schedule);
 int sequence_make_wrr(struct schedule *schedule);
 struct server *sequence_pick(const struct schedule *schedule, struct schedule_cursor *cursor,
 			     const struct schedule_question *question);
-/* Where a worker begins: at the server floor(servers * worker / workers), or the next one with weight. */
-uint32_t sequence_start(const struct schedule *schedule, unsigned int worker, unsigned int workers);
+/* Where a worker's turn number `taken` is. The first is at the server floor(servers * worker / workers), or
+ * the next one with weight. */
+uint32_t sequence_position(const struct schedule *schedule, unsigned int worker, unsigned int workers,
+			   uint32_t taken);
 
 /* Least load: lc, wlc, sed, nq. */
 struct server *least_pick(const struct schedule *schedule, struct schedule_cursor *cursor,

@@ -187,13 +187,20 @@ static bool is_line(const struct schedule *schedule)
 	return schedule->table_size == 0 && schedule->table != NULL && schedule->scheduler == SCHEDULER_WRR;
 }
 
-uint32_t sequence_start(const struct schedule *schedule, unsigned int worker, unsigned int workers)
+uint32_t sequence_position(const struct schedule *schedule, unsigned int worker, unsigned int workers,
+			   uint32_t taken)
 {
 	uint32_t server = (uint32_t)((uint64_t)schedule->count * worker / workers);
 
-	if (is_line(schedule))
-		return schedule->table[server] < schedule->table_key[1] ? schedule->table[server] : 0;
-	return schedule->table_size ? schedule->table_key[server] : 0;
+	if (is_line(schedule)) {
+		uint64_t stride = schedule->table_key[0], length = schedule->table_key[1];
+		uint64_t start = schedule->table[server] < length ? schedule->table[server] : 0;
+
+		return (uint32_t)((start + taken * stride % length) % length);
+	}
+	if (schedule->table_size == 0)
+		return 0;
+	return (uint32_t)(((uint64_t)schedule->table_key[server] + taken) % schedule->table_size);
 }
 
 /* The server whose part of the line holds the point. Servers without weight have empty parts. */

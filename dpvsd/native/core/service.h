@@ -71,11 +71,13 @@ struct server_count {
 } __rte_cache_aligned;
 
 /* What one worker remembers for one service's scheduler: the cursor of rr, wrr and their kin. Starts at
- * floor(servers * worker / workers) whenever `schedule` is not the one that the cursor belongs to. */
+ * floor(servers * worker / workers). In another schedule of the same service it goes on as far from there as
+ * it has come: where weights change often, the first servers would otherwise have every turn. */
 struct schedule_cursor {
 	uint64_t schedule; /* serial number of the schedule */
 	uint32_t position;
-	uint32_t local; /* the same for local addresses */
+	uint32_t taken; /* turns since the service is there */
+	uint32_t local; /* the same as position, for local addresses */
 };
 
 struct schedule; /* schedule.h */

@@ -1096,7 +1096,7 @@ static void ten_thousand_services(void)
 	inet_pton(AF_INET, "10.100.0.1", flow.destination.b);
 	first = service_lookup(fake->director.services, &flow);
 	CHECK_EQ(first->schedule->count, 10);
-	uint64_t serial = first->schedule->serial;
+	uint64_t serial = first->schedule->serial, born = first->schedule->born;
 
 	for (int i = 0; i < 100; i++) {
 		snprintf(address, sizeof(address), "10.100.%d.1", i);
@@ -1108,6 +1108,8 @@ static void ten_thousand_services(void)
 		change = RTE_MAX(change, milliseconds() - from);
 	}
 	CHECK(first->schedule->serial > serial);
+	/* The same service: workers go on where they are. */
+	CHECK_EQ(first->schedule->born, born);
 	printf("10,000 services with 10 servers each: loaded in %.0f ms of CPU; a weight changed in at most "
 	       "%.2f ms\n",
 	       load, change);

@@ -82,6 +82,48 @@ static void workers_begin_at_their_own_server(void)
 			}
 }
 
+/* Each turn comes from a new schedule of the same service, as when weights change all the time. */
+static void turns_go_on_over_changes(void)
+{
+	static const enum scheduler kinds[] = {SCHEDULER_RR, SCHEDULER_WRR, SCHEDULER_WLC};
+	enum { COUNT = 6, WORKERS = 4, ROUNDS = 5, LINE = 20000 };
+
+	for (unsigned int kind = 0; kind <= RTE_DIM(kinds); kind++)
+		for (unsigned int worker = 0; worker < WORKERS; worker++) {
+			enum scheduler scheduler = kind < RTE_DIM(kinds) ? kinds[kind] : SCHEDULER_WRR;
+			struct schedule_cursor cursor = {0};
+			struct schedule_question q = question_of(1, worker, WORKERS);
+			uint32_t picked[COUNT] = {0}, first = COUNT * worker / WORKERS;
+			uint64_t born = 0;
+
+			make_servers(COUNT);
+			/* Weights without a sequence. */
+			for (uint32_t i = 0; kind == RTE_DIM(kinds) && i < COUNT; i++)
+				servers[i].weight = LINE + i;
+			for (uint32_t i = 0; i < ROUNDS * COUNT; i++) {
+				struct schedule *schedule = make(scheduler, 0, COUNT);
+
+				born = born ? born : schedule->serial;
+				schedule->born = born;
+				uint32_t at = position_of(schedule_pick(schedule, &cursor, &q));
+
+				CHECK(i > 0 || at == first);
+				picked[at]++;
+				schedule_free(schedule);
+			}
+			for (uint32_t i = 0; i < COUNT; i++) {
+				CHECK(picked[i] >= ROUNDS - (kind == RTE_DIM(kinds)));
+				CHECK(picked[i] <= ROUNDS + (kind == RTE_DIM(kinds)));
+			}
+
+			/* Another service begins where workers begin. */
+			struct schedule *other = make(scheduler, 0, COUNT);
+
+			CHECK_EQ(position_of(schedule_pick(other, &cursor, &q)), first);
+			schedule_free(other);
+		}
+}
+
 static void rr_passes_over_the_unavailable(void)
 {
 	for (int round = 0; round < 300; round++) {
@@ -566,6 +608,7 @@ int main(void)
 {
 	RUN(names);
 	RUN(workers_begin_at_their_own_server);
+	RUN(turns_go_on_over_changes);
 	RUN(rr_passes_over_the_unavailable);
 	RUN(wrr_gives_each_its_weight);
 	RUN(wrr_with_weights_too_large_for_a_sequence);
