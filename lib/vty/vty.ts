@@ -46,6 +46,9 @@ export function unreachable(where: string, error: NodeJS.ErrnoException): VtyErr
     );
   if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED')
     return new VtyError('unreachable', `nothing listens at ${where}: is the routing daemon running?`);
+  // Unix sockets alone: as many connections as the daemon lets wait are waiting.
+  if (error.code === 'EAGAIN')
+    return new VtyError('timeout', `${where} takes no more connections: the routing daemon hangs`);
   if (error.code === 'ECONNRESET' || error.code === 'EPIPE')
     return new VtyError('closed', `${where} closed the connection`);
   return new VtyError('unreachable', `${where}: ${error.message}`);

@@ -137,6 +137,14 @@ describe('dialogues with routing daemons', () => {
     const vty = await openUnixVty(join(daemons.folder, 'ospfd.vty'), { limit: 500 });
     daemons.kill('ospfd', 'SIGSTOP');
     await fails(vty.ask('show version'), 'timeout', /has not answered for 0\.5 seconds/);
+    // Questions of which nobody takes notice pile up, until the socket is full: that is told at once.
+    const path = join(daemons.folder, 'ospfd.vty');
+    await until('a full socket', async () => {
+      const error = await openUnixVty(path, { limit: 50 }).catch((reason: unknown) => reason);
+      assert.ok(error instanceof VtyError, String(error));
+      assert.equal(error.fault, 'timeout');
+      return error.message === `${path} takes no more connections: the routing daemon hangs`;
+    });
     daemons.kill('ospfd', 'SIGCONT');
     const other = await openUnixVty(join(daemons.folder, 'ospfd.vty'));
     daemons.kill('ospfd');
@@ -147,10 +155,10 @@ describe('dialogues with routing daemons', () => {
       'closed',
       /closed the connection/,
     );
-    const path = join(record.folder, 'foreign.sock');
-    const foreign = await listen(path, (socket) => socket.write('220 mail.example ESMTP\0\x01\x02\0'));
-    await fails(openUnixVty(path), 'foreign', /does not speak as a VTY/);
-    await fails(openBird(path, { limit: 500 }), 'foreign', /does not speak as BIRD/);
+    const elsewhere = join(record.folder, 'foreign.sock');
+    const foreign = await listen(elsewhere, (socket) => socket.write('220 mail.example ESMTP\0\x01\x02\0'));
+    await fails(openUnixVty(elsewhere), 'foreign', /does not speak as a VTY/);
+    await fails(openBird(elsewhere, { limit: 500 }), 'foreign', /does not speak as BIRD/);
     foreign.close();
   });
 
