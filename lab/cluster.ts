@@ -225,9 +225,9 @@ export class ClusterDirector {
     return this.host.attempt([launcher('ospf-bridge'), ...args, '-f', this.configuration]);
   }
 
-  /** Puts addresses aside (none named: all). @throws when the bridge does not */
-  drain(...addresses: string[]): Promise<void> {
-    return this.#told('drain', addresses);
+  /** Puts addresses aside (none named: all); `--withdraw` may be among the words. @throws when the bridge does not */
+  drain(...words: string[]): Promise<void> {
+    return this.#told('drain', words);
   }
 
   /** Takes them back. @throws when the bridge does not */
@@ -235,8 +235,8 @@ export class ClusterDirector {
     return this.#told('undrain', addresses);
   }
 
-  async #told(command: string, addresses: string[]): Promise<void> {
-    const { code, stderr } = await this.bridge(command, ...addresses);
+  async #told(command: string, words: string[]): Promise<void> {
+    const { code, stderr } = await this.bridge(command, ...words);
     if (code !== 0) throw new Error(`${command} on ${this.host.name}: exit ${code}: ${stderr}`);
   }
 

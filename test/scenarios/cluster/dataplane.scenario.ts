@@ -8,6 +8,7 @@ import { HTTP_PORT } from '../../../lab/ports.js';
 import { whyNoFrr } from '../../../lab/routing-daemon.js';
 import { failures, Traffic } from '../../../lab/traffic-plan.js';
 import { skipBecause } from '../../runner/skip.js';
+import { RouteMonitor } from './support.js';
 
 describe('cluster: dpvsd, keepalived and FRR on the kernel twins of two directors, three servers behind', () => {
   let cluster: Cluster;
@@ -56,10 +57,9 @@ describe('cluster: dpvsd, keepalived and FRR on the kernel twins of two director
     assert.ok(first);
     await pause(1600);
     let withdrawn: number | undefined;
-    const monitor = first.host.start(['ip', 'monitor', 'route'], (line) => {
+    const monitor = await RouteMonitor.start(first.host, (line) => {
       if (line.startsWith(`Deleted ${cluster.addresses[0]} `)) withdrawn = performance.now();
     });
-    await pause(300);
     const killed = performance.now();
     first.killDpvsd();
     const took = await cluster.routed([2]);
