@@ -128,6 +128,15 @@ END`);
     return (JSON.parse(await this.dpip('-s', '--json', 'link', 'show', 'dpdk0')) as Port[])[0]!;
   }
 
+  /** What the twins lost of bulk traffic, by counter. */
+  async drops(): Promise<string> {
+    const { counters } = JSON.parse(await this.dpip('-s', '--json', 'link', 'show')) as {
+      counters: { name: string; sum: number }[];
+    };
+    const lost = counters.filter(({ name, sum }) => /\.bulk\.(.*-dropped|ring-full)$/.test(name) && sum > 0);
+    return lost.length === 0 ? 'nothing lost' : lost.map(({ name, sum }) => `${name} ${sum}`).join(', ');
+  }
+
   /** Addresses, the way to the client, and an HTTP service on the lab's servers. */
   async configure(): Promise<void> {
     await this.lab.director.configureAddresses();

@@ -60,6 +60,7 @@ export function checksOfTwin(
         await machine.run(`iperf3 -s -D -B ${own} -I /run/iperf3.pid; sleep 1`);
         figures.set(`${kind} in`, await megabits([]));
         figures.set(`${kind} out`, await megabits(['-R']));
+        console.log(`    twin by ${kind}: ${await guest.drops()}`);
         await machine.run('kill $(tr -d "\\0" < /run/iperf3.pid)');
       },
     ],

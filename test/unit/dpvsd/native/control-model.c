@@ -694,6 +694,24 @@ static void a_switch_that_fails_undoes_the_batch(void)
 	end(fake);
 }
 
+static void twins_are_looked_at_when_the_batch_stands(void)
+{
+	struct fake *fake = begin();
+
+	op_twin_look(&ops, "dpdk0");
+	op_twin_look(&ops, "dpdk1")->was_down = true;
+	APPLY_OK();
+	CHECK_EQ(fake->looks[0], 1);
+	CHECK_EQ(fake->looks[1], 1);
+	CHECK_EQ(fake->looks_down[0], 0);
+	CHECK_EQ(fake->looks_down[1], 1);
+	op_twin_look(&ops, "dpdk0");
+	op_twin_look(&ops, "dpdk7");
+	APPLY_FAILS("not-found", 1);
+	CHECK_EQ(fake->looks[0], 1);
+	end(fake);
+}
+
 static void network_objects_are_restored_as_they_were(void)
 {
 	struct fake *fake = begin();
@@ -1455,6 +1473,7 @@ int main(void)
 	RUN(random_batches);
 	RUN(errors_name_operation_object_and_next_step);
 	RUN(a_switch_that_fails_undoes_the_batch);
+	RUN(twins_are_looked_at_when_the_batch_stands);
 	RUN(network_objects_are_restored_as_they_were);
 	RUN(removed_servers_stay_until_their_last_connection);
 	RUN(nothing_is_freed_before_the_workers_have_passed);

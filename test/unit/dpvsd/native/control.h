@@ -25,6 +25,7 @@ struct fake {
 	char settings[SETTINGS][2][32];
 	bool refuse_settings;
 	uint32_t zeroed[2];
+	uint32_t looks[2], looks_down[2]; /* at twins; of those, with was_down */
 };
 
 static inline bool fake_link_info(void *context, uint16_t port, struct link_info *info)
@@ -65,6 +66,14 @@ static inline int fake_link_set(void *context, uint16_t port, const struct link_
 static inline void fake_link_zero(void *context, uint16_t port)
 {
 	((struct fake *)context)->zeroed[port]++;
+}
+
+static inline void fake_twin_look(void *context, uint16_t port, bool was_down)
+{
+	struct fake *fake = context;
+
+	fake->looks[port]++;
+	fake->looks_down[port] += was_down;
 }
 
 static inline bool fake_setting_info(void *context, uint32_t position, char name[SETTING_NAME_SIZE],
@@ -219,6 +228,7 @@ static inline struct fake *fake_new(void)
 					   .link_info = fake_link_info,
 					   .link_set = fake_link_set,
 					   .link_zero = fake_link_zero,
+					   .twin_look = fake_twin_look,
 					   .worker_info = fake_worker_info,
 					   .memory_info = fake_memory_info,
 					   .multicast_info = fake_multicast_info,
@@ -418,6 +428,16 @@ static inline Dpvsha__Link *op_link(struct ops *ops, const char *device)
 
 	made->device = (char *)(uintptr_t)device;
 	op(ops, VERB_EDIT, DPVSHA__OPERATION__OBJECT_LINK, made);
+	return made;
+}
+
+static inline Dpvsha__TwinLook *op_twin_look(struct ops *ops, const char *device)
+{
+	static const Dpvsha__TwinLook empty = DPVSHA__TWIN_LOOK__INIT;
+	Dpvsha__TwinLook *made = part(ops, &empty, sizeof(empty));
+
+	made->device = (char *)(uintptr_t)device;
+	op(ops, VERB_EDIT, DPVSHA__OPERATION__OBJECT_TWIN_LOOK, made);
 	return made;
 }
 
