@@ -92,7 +92,7 @@ void twins_wake(struct twins *twins)
 static void virtio_send(struct twin *twin, enum twin_class class, struct rte_mbuf *mbufs[],
 			unsigned int count)
 {
-	unsigned int sent = twin_virtio_send(twin, mbufs, count);
+	unsigned int sent = twin_virtio_send(twin, class, mbufs, count);
 
 	twin->counters.to_kernel[class] += sent;
 	twin->counters.to_kernel_dropped[class] += count - sent;

@@ -148,10 +148,11 @@ void twin_virtio_close(struct twin *twin);
 /* Buffers for what all twins receive: their rings full, and `waiting` more on their way. NULL: no memory. */
 struct rte_mempool *twin_virtio_pool(const struct settings *settings, struct rte_mempool *like,
 				     unsigned int waiting);
-/* Packets that a twin's send ring may hold when they have long been read. */
+/* Packets of one class that a twin's send ring may hold when they have long been read. */
 unsigned int twin_virtio_held(void);
-/* To the kernel; takes all mbufs. @return how many it took */
-unsigned int twin_virtio_send(const struct twin *twin, struct rte_mbuf *mbufs[], unsigned int count);
+/* To the kernel; takes all mbufs. May wait a millisecond for room. @return how many the kernel takes */
+unsigned int twin_virtio_send(const struct twin *twin, enum twin_class class, struct rte_mbuf *mbufs[],
+			      unsigned int count);
 unsigned int twin_virtio_receive(const struct twin *twin, unsigned int queue, struct rte_mbuf *mbufs[],
 				 unsigned int room);
 /* Whether packets that come are told by the queues' eventfds. */

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <dirent.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <rte_dev.h>
@@ -21,6 +22,9 @@ enum {
 	/* Of each ring; what is sent may lie there until others follow it. */
 	VIRTIO_DESCRIPTORS = 256,
 	VIRTIO_CACHE = 0, /* the twins' thread is none of EAL's */
+	/* For room in a ring, a millisecond in all: others wait meanwhile. */
+	SEND_WAIT_US = 50,
+	SEND_WAITS = 10,
 };
 
 #define VHOST_NET "/dev/vhost-net"
@@ -134,10 +138,19 @@ unsigned int twin_virtio_held(void)
 	return VIRTIO_DESCRIPTORS;
 }
 
-unsigned int twin_virtio_send(const struct twin *twin, struct rte_mbuf *mbufs[], unsigned int count)
+unsigned int twin_virtio_send(const struct twin *twin, enum twin_class class, struct rte_mbuf *mbufs[],
+			      unsigned int count)
 {
-	unsigned int sent = rte_eth_tx_burst(twin->ethdev, 0, mbufs, (uint16_t)count);
+	/* Rings of their own: what fills that of bulk leaves control's alone. */
+	uint16_t queue = class == TWIN_CONTROL ? (uint16_t)(twin->queues - 1) : 0;
+	const struct timespec moment = {.tv_nsec = SEND_WAIT_US * 1000};
+	unsigned int sent = rte_eth_tx_burst(twin->ethdev, queue, mbufs, (uint16_t)count);
 
+	/* The kernel's thread may need the CPU that we are on to empty the ring. */
+	for (unsigned int waits = 0; sent < count && waits < SEND_WAITS; waits++) {
+		nanosleep(&moment, NULL);
+		sent += rte_eth_tx_burst(twin->ethdev, queue, &mbufs[sent], (uint16_t)(count - sent));
+	}
 	for (unsigned int i = sent; i < count; i++)
 		rte_pktmbuf_free(mbufs[i]);
 	return sent;
