@@ -61,6 +61,8 @@ export interface ConnectOptions {
   client: string;
   /** Milliseconds without any byte from dpvsd, while an answer is due, after which the connection counts as dead. */
   timeout?: number;
+  /** Tables of whose changes `onChanged` is to be told; dpvsd knows TABLE_ADDRESSES. */
+  watch?: Table[];
 }
 
 export type OperationInput = DeepPartial<Operation>;
@@ -148,6 +150,8 @@ export class DpvsdClient {
   readonly greeting: Greeting;
   /** Settles when the connection has ended: undefined after `close()`, otherwise the reason. Never rejects. */
   readonly closed: Promise<DpvsdError | undefined>;
+  /** Told when entries of a watched table came or went: several at a time, and perhaps none that remains. */
+  onChanged: ((table: Table) => void) | undefined;
 
   readonly #socket: Socket;
   readonly #path: string;
@@ -245,7 +249,7 @@ export class DpvsdClient {
           );
         }
         const client = new DpvsdClient(socket, path, greeting, unframer, timeout);
-        client.#hello(options.client);
+        client.#hello(options);
         resolve(client);
         client.#drain();
       });
@@ -376,8 +380,8 @@ export class DpvsdClient {
   }
 
   /** Not waited for: requests may follow at once, and only a refusal matters (onReply). */
-  #hello(client: string): void {
-    const body = { $case: 'hello' as const, value: { protocol: Constant.CONSTANT_PROTOCOL, client } };
+  #hello({ client, watch = [] }: ConnectOptions): void {
+    const body = { $case: 'hello' as const, value: { protocol: Constant.CONSTANT_PROTOCOL, client, watch } };
     this.#socket.write(frame(Request.encode({ id: HELLO_ID, body }).finish()));
   }
 
@@ -450,6 +454,7 @@ export class DpvsdClient {
     if (id === 0 || id === HELLO_ID) {
       // An error here is about the connection, which dpvsd closes next.
       if (body?.$case === 'error') this.#lastError = fromWire(body.value, undefined);
+      else if (body?.$case === 'changed') this.onChanged?.(body.value.table);
       return;
     }
     const head = this.#pending[0];

@@ -23,6 +23,8 @@ export interface DpvsdLinkEvents {
   down: [reason: DpvsdError];
   /** An attempt to connect failed for another reason than the one before: worth one line of log. */
   unreachable: [reason: DpvsdError];
+  /** Entries of a watched table came or went. What happens while there is no connection is not told: read after each `up`. */
+  changed: [table: Table];
 }
 
 export interface DpvsdLinkOptions {
@@ -31,6 +33,8 @@ export interface DpvsdLinkOptions {
   /** Milliseconds without an answer after which the connection counts as dead. */
   timeout?: number;
   clock?: Clock;
+  /** Tables of whose changes `changed` is to be told. */
+  watch?: Table[];
 }
 
 /** Milliseconds between attempts: doubling, and never so long that a restart could go unnoticed for a second. */
@@ -111,8 +115,13 @@ export class DpvsdLink extends EventEmitter<DpvsdLinkEvents> {
   }
 
   #attempt(): void {
-    const { client, timeout } = this.#options;
-    const options = { path: this.#path, client, ...(timeout === undefined ? {} : { timeout }) };
+    const { client, timeout, watch } = this.#options;
+    const options = {
+      path: this.#path,
+      client,
+      ...(timeout === undefined ? {} : { timeout }),
+      ...(watch === undefined ? {} : { watch }),
+    };
     DpvsdClient.connect(options).then(
       (connected) => {
         if (this.#running) this.#up(connected);
@@ -130,6 +139,7 @@ export class DpvsdLink extends EventEmitter<DpvsdLinkEvents> {
 
   #up(client: DpvsdClient): void {
     this.#client = client;
+    client.onChanged = (table) => this.emit('changed', table);
     void client.closed.then((reason) => {
       if (this.#client !== client || !this.#running) return;
       this.#client = undefined;

@@ -10,8 +10,8 @@ import {
 import { NetlinkMonitor, NetlinkSocket } from '../lib/netlink/socket.js';
 import { Poller } from '../lib/poller.js';
 
-/** How often the dataplane's addresses are looked at while somebody asks for one: it tells no events. Milliseconds. */
-const PERIOD = 1000;
+/** How long a dataplane may be away before its addresses count as gone: most outages are a restart. Milliseconds. */
+const PATIENCE = 1000;
 /** For a burst of events: addresses by the hundred. */
 const RECEIVE_BUFFER = 1 << 20;
 
@@ -40,6 +40,7 @@ export class AddressWatch {
   #poller: Poller | undefined;
   #monitor: NetlinkMonitor | undefined;
   #timer: Timer | undefined;
+  #asked = 0;
 
   constructor(options: AddressWatchOptions) {
     this.#options = options;
@@ -58,7 +59,22 @@ export class AddressWatch {
     if (addresses.size === 0) return;
     await this.#askDataplane();
     this.#judge();
-    this.#later();
+  }
+
+  /**
+   * The dataplane's addresses may be others than before.
+   * @param there whether there is a dataplane now
+   */
+  dataplaneChanged(there: boolean): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    if (there) void this.#look();
+    else this.#lookLater();
+  }
+
+  #lookLater(): void {
+    this.#timer?.cancel();
+    this.#timer = this.#options.clock.after(PATIENCE, () => void this.#look(), 'addresses for ha_suspend');
   }
 
   present(address: string): boolean {
@@ -66,6 +82,7 @@ export class AddressWatch {
   }
 
   close(): void {
+    this.#asked++;
     this.#timer?.cancel();
     this.#timer = undefined;
     if (this.#monitor) this.#poller?.unwatch(this.#monitor.fd);
@@ -124,23 +141,22 @@ export class AddressWatch {
     if (this.#judge()) this.#options.changed();
   }
 
-  #later(): void {
-    if (!this.#options.dataplane) return;
-    this.#timer = this.#options.clock.after(
-      PERIOD,
-      () => {
-        void this.#askDataplane().then(() => {
-          if (!this.#timer) return;
-          if (this.#judge()) this.#options.changed();
-          this.#later();
-        });
-      },
-      'addresses for ha_suspend',
-    );
+  async #look(): Promise<void> {
+    if (this.#wanted.size === 0) return;
+    await this.#askDataplane();
+    if (this.#judge()) this.#options.changed();
   }
 
   async #askDataplane(): Promise<void> {
-    this.#dataplane = (await this.#options.dataplane?.()) ?? new Set();
+    const asked = ++this.#asked;
+    try {
+      const found = (await this.#options.dataplane?.()) ?? new Set();
+      // Of answers that overlap the last question's counts.
+      if (asked === this.#asked) this.#dataplane = found;
+    } catch {
+      // What was known stays until it can tell, or is known to be away.
+      if (asked === this.#asked) this.#lookLater();
+    }
   }
 
   /** @returns whether a wanted address came or went */

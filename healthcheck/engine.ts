@@ -96,6 +96,7 @@ export class Engine {
       },
     );
     this.#files = new FileWatch(options.clock, (path, value) => this.#fileChanged(path, value));
+    options.director.onAddresses = () => this.#addresses.dataplaneChanged(options.director.connected);
     this.#addresses = new AddressWatch({
       clock: options.clock,
       changed: () => this.#judgeSuspension(),

@@ -45,6 +45,8 @@ export class Director {
   #idle: (() => void)[] = [];
   #firstContact: (() => void)[] = [];
   #saidDown = false;
+  /** Told when the dataplane's addresses may be others than before: they changed, or it came or went. */
+  onAddresses: (() => void) | undefined;
   /** Batches that were applied, and operations in them. */
   readonly counters = { batches: 0, operations: 0, refused: 0, connections: 0 };
 
@@ -58,6 +60,7 @@ export class Director {
     this.#driver.start({
       up: (fresh) => void this.#up(fresh),
       down: (reason) => this.#down(reason),
+      addressesChanged: () => this.onAddresses?.(),
     });
   }
 
@@ -126,10 +129,10 @@ export class Director {
     return this.#driver.addresses !== undefined;
   }
 
-  /** Addresses that the dataplane holds now; none while there is no dataplane. */
+  /** Addresses that the dataplane holds now; none while there is no dataplane. Rejects when it cannot tell. */
   async addresses(): Promise<Set<string>> {
     if (!this.#connected || !this.#driver.addresses) return new Set();
-    return await this.#driver.addresses().catch(() => new Set<string>());
+    return await this.#driver.addresses();
   }
 
   /** Resolves when everything desired is applied or refused, or when there is no dataplane, or after `limit` milliseconds. */
@@ -175,6 +178,7 @@ export class Director {
     if (this.#timeouts) this.#commands.unshift(this.#timeouts);
     this.#all = true;
     for (const resolve of this.#firstContact.splice(0)) resolve();
+    this.onAddresses?.();
     this.#schedule();
   }
 
@@ -182,6 +186,7 @@ export class Director {
     this.#connected = false;
     for (const resolve of this.#idle.splice(0)) resolve();
     for (const resolve of this.#firstContact.splice(0)) resolve();
+    this.onAddresses?.();
     if (this.#saidDown || this.#stopped) return;
     this.#saidDown = true;
     this.#log.warning(

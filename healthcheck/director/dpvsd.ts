@@ -232,13 +232,19 @@ export class DpvsdDriver implements DirectorDriver {
 
   /** @param path control socket; default: DPVS_IPC_FILE, else the default one */
   constructor(clock: Clock, path?: string) {
-    this.#link = new DpvsdLink({ client: 'healthcheck', clock, ...(path === undefined ? {} : { path }) });
+    this.#link = new DpvsdLink({
+      client: 'healthcheck',
+      clock,
+      watch: [Table.TABLE_ADDRESSES],
+      ...(path === undefined ? {} : { path }),
+    });
   }
 
   start(events: DriverEvents): void {
     this.#link.on('up', (_bootId, sameBoot) => events.up(!sameBoot));
     this.#link.on('down', (reason) => events.down(reason.message));
     this.#link.on('unreachable', (reason) => events.down(reason.message));
+    this.#link.on('changed', () => events.addressesChanged());
     this.#link.start();
   }
 

@@ -29,6 +29,8 @@ export interface DriverEvents {
   up(fresh: boolean): void;
   /** No dataplane answers any more, or none yet. `reason` is one sentence. */
   down(reason: string): void;
+  /** Addresses of the dataplane came or went. */
+  addressesChanged(): void;
 }
 
 /** A way to a dataplane. */

@@ -24,6 +24,8 @@ struct client {
 	struct buffer in, out;
 	uint64_t unfinished_ms; /* since when a message, or the hello, is awaited; 0: none is */
 	uint64_t unread_ms; /* since when output waits without any of it being read; 0: none does */
+	bool watches_addresses;
+	bool changed_due; /* addresses came or went, and it does not know yet */
 	bool streaming;
 	uint64_t request; /* id of the Get that is being answered */
 	struct stream stream;
@@ -54,6 +56,8 @@ struct server_side {
 };
 
 void reply_greeting(struct server_side *side, struct client *client);
+/* Tells that addresses came or went. */
+void reply_changed(struct client *client);
 /* Answers with an error. `fatal`: the connection ends after it. */
 void reply_error(struct server_side *side, struct client *client, uint64_t id, const struct error *error,
 		 uint32_t operation, bool fatal);

@@ -42,6 +42,17 @@ void reply_greeting(struct server_side *side, struct client *client)
 	reply(client, &message);
 }
 
+void reply_changed(struct client *client)
+{
+	Dpvsha__Changed changed = DPVSHA__CHANGED__INIT;
+	Dpvsha__Reply message = DPVSHA__REPLY__INIT;
+
+	changed.table = DPVSHA__TABLE__TABLE_ADDRESSES;
+	message.body_case = DPVSHA__REPLY__BODY_CHANGED;
+	message.changed = &changed;
+	reply(client, &message);
+}
+
 void reply_error(struct server_side *side, struct client *client, uint64_t id, const struct error *error,
 		 uint32_t operation, bool fatal)
 {
@@ -93,6 +104,13 @@ static void serve_hello(struct server_side *side, struct client *client, uint64_
 			  DPVSHA__CONSTANT__CONSTANT_PROTOCOL);
 		reply_error(side, client, id, &error, 0, true);
 		return;
+	}
+	for (i = 0; i < hello->n_watch; i++) {
+		if (hello->watch[i] != DPVSHA__TABLE__TABLE_ADDRESSES) {
+			refuse(side, client, id, "a table whose changes are not told");
+			return;
+		}
+		client->watches_addresses = true;
 	}
 	client->greeted = true;
 	client->unfinished_ms = 0;

@@ -40,6 +40,7 @@ struct control {
 	struct client_list_head clients, ready;
 	uint32_t client_count;
 	size_t input_bytes;
+	uint64_t address_changes; /* of which those know who watch */
 	uint64_t check_ms;
 	uint64_t now_ms;
 };
@@ -330,6 +331,10 @@ static void turn(struct control *control, struct client *client)
 	/* Work waits behind a full output; no event tells when that is sent at once. */
 	bool more = is_full(control, client);
 
+	if (client->changed_due && !client->leaving && !more) {
+		client->changed_due = false;
+		reply_changed(client);
+	}
 	if (!client->leaving && !more) {
 		if (client->streaming) {
 			request_continue(&control->side, client);
@@ -358,6 +363,23 @@ static void turn(struct control *control, struct client *client)
 	if ((more && !is_full(control, client)) || (client->leaving && buffer_used(&client->out) == 0))
 		make_ready(control, client);
 	watch(control, client);
+}
+
+/* Whoever watches the addresses hears that some came or went, once for all that happened since he last heard. */
+static void tell_changes(struct control *control)
+{
+	uint64_t changes = net_address_changes(control->model.net);
+	struct client *client;
+
+	if (changes == control->address_changes)
+		return;
+	control->address_changes = changes;
+	TAILQ_FOREACH (client, &control->clients, all) {
+		if (!client->watches_addresses)
+			continue;
+		client->changed_due = true;
+		make_ready(control, client);
+	}
 }
 
 /* ---- time limits ---- */
@@ -433,6 +455,7 @@ int control_work(struct control *control, uint64_t now_ms)
 			break;
 	}
 	next = model_tick(&control->model, control->now_ms);
+	tell_changes(control);
 	if (control->now_ms >= control->check_ms) {
 		control->check_ms = control->now_ms + CHECK_MS;
 		check_limits(control);

@@ -113,6 +113,7 @@ static void own_address_remove(struct net_master *master, struct own_address *ow
 	timers_unreserve(&master->timers, &own->announcing);
 	memory_free(own);
 	master->tables_changed = true;
+	master->address_changes++;
 }
 
 /* The next moment at which a lifetime ends: preferred first, when it is the shorter one. */
@@ -230,6 +231,7 @@ int net_address_apply(struct net_master *master, int verb, const struct address 
 			return error_set(error, "full", NULL, "no memory for address %s",
 					 ip_text(family, &address->address));
 		membership_add(master, address);
+		master->address_changes++;
 		fresh = true;
 	}
 	own->address = *address;
@@ -260,6 +262,11 @@ size_t net_addresses_list(const struct net_master *master, uint64_t *cursor, str
 	while (count < max && (own = own_address_next(master, cursor)))
 		out[count++] = own->address;
 	return count;
+}
+
+uint64_t net_address_changes(const struct net_master *master)
+{
+	return master->address_changes;
 }
 
 void own_addresses_clear(struct net_master *master)

@@ -50,6 +50,7 @@ struct net_master {
 
 	uint32_t held; /* net_changes_begin without its end */
 	bool tables_changed; /* addresses and routes are to be published */
+	uint64_t address_changes; /* addresses that came or went */
 	bool generation_due; /* a cached adjacency became wrong in this call */
 	uint64_t announce_at; /* microseconds: announcements are paced */
 

@@ -267,6 +267,8 @@ struct neighbour_entry {
 	uint32_t queued;
 };
 size_t net_addresses_list(const struct net_master *master, uint64_t *cursor, struct address *out, size_t max);
+/* Another number than before: addresses came or went meanwhile. */
+uint64_t net_address_changes(const struct net_master *master);
 size_t net_routes_list(const struct net_master *master, uint64_t *cursor, struct route *out, size_t max);
 size_t net_neighbours_list(const struct net_master *master, uint64_t *cursor, struct neighbour_entry *out,
 			   size_t max);

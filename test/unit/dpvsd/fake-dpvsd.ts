@@ -4,7 +4,7 @@ import { createServer, type Server as NetServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { frame, Unframer } from '../../../dpvsd/framing.js';
-import { Constant, type Get, Reply, Request, type Row } from '../../../dpvsd/generated/control.js';
+import { Constant, type Get, Reply, Request, type Row, Table } from '../../../dpvsd/generated/control.js';
 import { FakeTables, Refusal } from './fake-tables.js';
 
 /** Rows per message: small, so that tests see a table arrive in pieces. */
@@ -25,6 +25,8 @@ export class FakeDpvsd {
   readonly batches: number[] = [];
   /** Programs that said Hello. */
   readonly hellos: string[] = [];
+  /** Tables that were asked for so far. */
+  gets = 0;
   /** Rows that were handed to the sockets. */
   rowsSent = 0;
   /** While true, requests are taken and not answered. */
@@ -33,6 +35,8 @@ export class FakeDpvsd {
   readonly #folder: string;
   #server: NetServer | undefined;
   readonly #sockets = new Set<Socket>();
+  /** Connections that asked to hear of changes of addresses. */
+  readonly #watching = new Set<Socket>();
 
   private constructor() {
     this.#folder = mkdtempSync(join(tmpdir(), `fake-dpvsd-${process.pid}-`));
@@ -83,7 +87,10 @@ export class FakeDpvsd {
 
   #serve(socket: Socket): void {
     this.#sockets.add(socket);
-    socket.on('close', () => this.#sockets.delete(socket));
+    socket.on('close', () => {
+      this.#sockets.delete(socket);
+      this.#watching.delete(socket);
+    });
     socket.on('error', () => {});
     const unframer = new Unframer();
     let greeted = false;
@@ -118,6 +125,7 @@ export class FakeDpvsd {
         }
         greeted = true;
         this.hellos.push(body.value.client);
+        if (body.value.watch.includes(Table.TABLE_ADDRESSES)) this.#watching.add(socket);
         return;
       }
       switch (body.$case) {
@@ -127,6 +135,7 @@ export class FakeDpvsd {
           try {
             const generation = this.tables.apply(body.value);
             if (!body.value.dryRun) this.batches.push(body.value.operations.length);
+            if (body.value.operations.some(({ object }) => object?.$case === 'address')) this.#tellChange();
             reply(id, { $case: 'applied', value: { operations: body.value.operations.length, generation } });
           } catch (refusal) {
             if (!(refusal instanceof Refusal)) throw refusal;
@@ -135,6 +144,7 @@ export class FakeDpvsd {
           return;
         }
         case 'get':
+          this.gets++;
           await this.#stream(socket, id, body.value, reply);
           return;
       }
@@ -156,6 +166,11 @@ export class FakeDpvsd {
         }
       });
     });
+  }
+
+  #tellChange(): void {
+    const body = { $case: 'changed' as const, value: { table: Table.TABLE_ADDRESSES } };
+    for (const socket of this.#watching) socket.write(frame(Reply.encode({ id: 0, body }).finish()));
   }
 
   async #stream(

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { DpvsdError } from '../../../dpvsd/client.js';
-import { Table } from '../../../dpvsd/generated/control.js';
+import { Table, Verb } from '../../../dpvsd/generated/control.js';
 import { DpvsdLink } from '../../../dpvsd/link.js';
 import { FakeDpvsd } from './fake-dpvsd.js';
 
@@ -45,6 +45,46 @@ describe('link to dpvsd', () => {
     await fake.listen();
     assert.deepEqual(await up, [fake.bootId, false]);
     assert.ok(performance.now() - since < 1000, 'a restart is noticed within a second');
+  });
+
+  it('comes back within a second also when the dataplane was away for long', async () => {
+    let up = once(link, 'up');
+    link.start();
+    await up;
+    for (const away of [700, 1500, 2500]) {
+      await fake.die();
+      fake.reboot();
+      await new Promise((resolve) => setTimeout(resolve, away));
+      up = once(link, 'up');
+      const since = performance.now();
+      await fake.listen();
+      await up;
+      const took = performance.now() - since;
+      assert.ok(took < 1000, `${took} ms after ${away} ms`);
+    }
+  });
+
+  it('hears that addresses changed, when it watches them', async () => {
+    const watcher = new DpvsdLink({ path: fake.path, client: 'watcher', watch: [Table.TABLE_ADDRESSES] });
+    try {
+      const changes: Table[] = [];
+      watcher.on('changed', (table) => changes.push(table));
+      link.on('changed', () => assert.fail('nobody asked for it'));
+      const ups = [once(link, 'up'), once(watcher, 'up')];
+      link.start();
+      watcher.start();
+      await Promise.all(ups);
+      // The hello has been read when this is answered.
+      await watcher.list(Table.TABLE_ADDRESSES, 'address');
+      const address = { address: Uint8Array.of(10, 0, 0, 7), prefix: 32, device: 'dpdk0' };
+      const changed = once(watcher, 'changed');
+      await link.apply([{ verb: Verb.VERB_ADD, object: { $case: 'address', value: address } }]);
+      await changed;
+      assert.deepEqual(changes, [Table.TABLE_ADDRESSES]);
+      assert.equal((await watcher.list(Table.TABLE_ADDRESSES, 'address')).length, 1);
+    } finally {
+      watcher.stop();
+    }
   });
 
   it('waits for a dataplane that is not there yet, and says so once', async () => {

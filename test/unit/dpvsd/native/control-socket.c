@@ -810,8 +810,115 @@ static void a_batch_of_four_megabytes(void)
 	end();
 }
 
+static bool watch_hello(struct peer *peer, int table)
+{
+	Dpvsha__Request request = DPVSHA__REQUEST__INIT;
+	Dpvsha__Hello hello = DPVSHA__HELLO__INIT;
+	Dpvsha__Table watched = (Dpvsha__Table)table;
+
+	hello.protocol = DPVSHA__CONSTANT__CONSTANT_PROTOCOL;
+	hello.client = "watcher";
+	hello.watch = &watched;
+	hello.n_watch = 1;
+	request.id = 1;
+	request.body_case = DPVSHA__REQUEST__BODY_HELLO;
+	request.hello = &hello;
+	return send_request(peer, &request);
+}
+
+/* The number of Changed that are here, and nothing else is. */
+static uint32_t changes_told(struct peer *peer)
+{
+	Dpvsha__Reply *reply;
+	uint32_t count = 0;
+
+	for (int i = 0; i < 10; i++) {
+		work();
+		read_some(peer);
+	}
+	while ((reply = next_reply(peer))) {
+		CHECK_EQ(reply->id, 0);
+		CHECK_EQ(reply->body_case, DPVSHA__REPLY__BODY_CHANGED);
+		if (reply->body_case == DPVSHA__REPLY__BODY_CHANGED)
+			CHECK_EQ(reply->changed->table, DPVSHA__TABLE__TABLE_ADDRESSES);
+		count++;
+		dpvsha__reply__free_unpacked(reply, NULL);
+	}
+	return count;
+}
+
+static void await_applied(struct peer *peer, uint64_t id)
+{
+	Dpvsha__Reply *reply = await(peer);
+
+	CHECK(reply && reply->id == id && reply->body_case == DPVSHA__REPLY__BODY_APPLIED);
+	if (reply)
+		dpvsha__reply__free_unpacked(reply, NULL);
+}
+
+static void changes_are_told_to_who_watches(void)
+{
+	struct peer operator, watcher, wrong;
+	Dpvsha__Reply *reply;
+
+	begin();
+	operator = introduced();
+	watcher = dial();
+	reply = await(&watcher);
+	CHECK(reply != NULL);
+	dpvsha__reply__free_unpacked(reply, NULL);
+	CHECK(watch_hello(&watcher, DPVSHA__TABLE__TABLE_ADDRESSES));
+	CHECK_EQ(changes_told(&watcher), 0);
+	/* Several that come together are one. */
+	op_address(&ops, VERB_ADD, "10.3.0.1", 24, "dpdk0");
+	op_address(&ops, VERB_ADD, "2001:db8:3::1", 64, "dpdk1");
+	send_batch(&operator, 2, false);
+	await_applied(&operator, 2);
+	CHECK_EQ(changes_told(&watcher), 1);
+	CHECK_EQ(changes_told(&watcher), 0);
+	/* What is no address is not told, nor is an address that only changed. */
+	op_service(&ops, VERB_ADD, key_of(&ops, PROTO_TCP, "10.9.0.1", 80), "wrr");
+	op_address(&ops, VERB_PUT, "10.3.0.1", 16, "dpdk0");
+	send_batch(&operator, 3, false);
+	await_applied(&operator, 3);
+	CHECK_EQ(changes_told(&watcher), 0);
+	op_address(&ops, VERB_DELETE, "10.3.0.1", 0, "dpdk0");
+	send_batch(&operator, 4, false);
+	await_applied(&operator, 4);
+	CHECK_EQ(changes_told(&watcher), 1);
+	/* One that ends by itself. */
+	op_address(&ops, VERB_ADD, "10.3.0.7", 24, "dpdk0")->valid_lifetime = 5;
+	send_batch(&operator, 5, false);
+	await_applied(&operator, 5);
+	CHECK_EQ(changes_told(&watcher), 1);
+	now_ms += 6000;
+	net_tick(fake->stack, now_ms);
+	CHECK_EQ(changes_told(&watcher), 1);
+	CHECK_EQ(changes_told(&operator), 0);
+	/* It is told between answers, and disturbs none. */
+	op_address(&ops, VERB_ADD, "10.3.0.9", 24, "dpdk0");
+	send_batch(&operator, 6, false);
+	await_applied(&operator, 6);
+	CHECK_EQ(changes_told(&watcher), 1);
+	send_get(&watcher, 9, DPVSHA__TABLE__TABLE_ADDRESSES);
+	CHECK_EQ(await_rows(&watcher, 9), 2);
+	/* Nothing else can be watched. */
+	wrong = dial();
+	reply = await(&wrong);
+	CHECK(reply != NULL);
+	dpvsha__reply__free_unpacked(reply, NULL);
+	CHECK(watch_hello(&wrong, DPVSHA__TABLE__TABLE_SERVICES));
+	await_error(&wrong, 1, "protocol");
+	hang_up(&wrong);
+	hang_up(&watcher);
+	hang_up(&operator);
+	work();
+	end();
+}
+
 int main(void)
 {
+	RUN(changes_are_told_to_who_watches);
 	RUN(greets_and_answers_in_order);
 	RUN(refuses_who_does_not_introduce_himself);
 	RUN(noise_changes_nothing);

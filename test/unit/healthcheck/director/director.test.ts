@@ -224,6 +224,36 @@ describe('director on a dpvsd', () => {
     await bench.stop();
   });
 
+  it('lets a virtual server with ha_suspend rest while its address is not in the dataplane', async () => {
+    const client = await DpvsdClient.connect({ path: fake.path, client: 'vrrp' });
+    const address = { address: Uint8Array.of(192, 0, 2, 9), prefix: 32, device: 'dpdk0' };
+    const order = (verb: Verb) => client.apply([{ verb, object: { $case: 'address', value: address } }]);
+    const { bench } = start();
+    const asked = fake.gets;
+    const vs = virtualServer('192.0.2.9', 80, [realServer('10.0.0.1', 80)], { haSuspend: true });
+    await bench.engine.apply(part([vs]), false);
+    const runtime = [...bench.engine.runtimes.values()][0]!;
+    assert.equal(runtime.suspended, true);
+    await order(Verb.VERB_ADD);
+    await until(() => !runtime.suspended, 'its checks run');
+    await order(Verb.VERB_DELETE);
+    await until(() => runtime.suspended, 'its checks rest');
+    await order(Verb.VERB_ADD);
+    await until(() => !runtime.suspended, 'its checks run again');
+    // A restart loses it, and does not let the checks pause before that is known.
+    client.close();
+    await fake.die();
+    fake.reboot();
+    await fake.listen();
+    await until(() => runtime.suspended, 'the new dataplane has no addresses');
+    // Nothing is asked for while nothing happens.
+    const quiet = fake.gets;
+    assert.ok(quiet > asked);
+    await new Promise((resolve) => setTimeout(resolve, 1300));
+    assert.equal(fake.gets, quiet);
+    await bench.stop();
+  });
+
   it('pushes nothing after a mere loss of the connection', async () => {
     const { director, bench } = start();
     await bench.engine.apply(part(services(5)), false);
