@@ -365,7 +365,7 @@ static void turn(struct control *control, struct client *client)
 	watch(control, client);
 }
 
-/* Whoever watches the addresses hears that some came or went, once for all that happened since he last heard. */
+/* Whoever watches the addresses hears that some came or went, once for all that happened since. */
 static void tell_changes(struct control *control)
 {
 	uint64_t changes = net_address_changes(control->model.net);
@@ -374,7 +374,7 @@ static void tell_changes(struct control *control)
 	if (changes == control->address_changes)
 		return;
 	control->address_changes = changes;
-	TAILQ_FOREACH (client, &control->clients, all) {
+	for (client = TAILQ_FIRST(&control->clients); client; client = TAILQ_NEXT(client, all)) {
 		if (!client->watches_addresses)
 			continue;
 		client->changed_due = true;

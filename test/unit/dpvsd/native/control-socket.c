@@ -858,11 +858,11 @@ static void await_applied(struct peer *peer, uint64_t id)
 
 static void changes_are_told_to_who_watches(void)
 {
-	struct peer operator, watcher, wrong;
+	struct peer changer, watcher, wrong;
 	Dpvsha__Reply *reply;
 
 	begin();
-	operator = introduced();
+	changer = introduced();
 	watcher = dial();
 	reply = await(&watcher);
 	CHECK(reply != NULL);
@@ -872,33 +872,33 @@ static void changes_are_told_to_who_watches(void)
 	/* Several that come together are one. */
 	op_address(&ops, VERB_ADD, "10.3.0.1", 24, "dpdk0");
 	op_address(&ops, VERB_ADD, "2001:db8:3::1", 64, "dpdk1");
-	send_batch(&operator, 2, false);
-	await_applied(&operator, 2);
+	send_batch(&changer, 2, false);
+	await_applied(&changer, 2);
 	CHECK_EQ(changes_told(&watcher), 1);
 	CHECK_EQ(changes_told(&watcher), 0);
 	/* What is no address is not told, nor is an address that only changed. */
 	op_service(&ops, VERB_ADD, key_of(&ops, PROTO_TCP, "10.9.0.1", 80), "wrr");
 	op_address(&ops, VERB_PUT, "10.3.0.1", 16, "dpdk0");
-	send_batch(&operator, 3, false);
-	await_applied(&operator, 3);
+	send_batch(&changer, 3, false);
+	await_applied(&changer, 3);
 	CHECK_EQ(changes_told(&watcher), 0);
 	op_address(&ops, VERB_DELETE, "10.3.0.1", 0, "dpdk0");
-	send_batch(&operator, 4, false);
-	await_applied(&operator, 4);
+	send_batch(&changer, 4, false);
+	await_applied(&changer, 4);
 	CHECK_EQ(changes_told(&watcher), 1);
 	/* One that ends by itself. */
 	op_address(&ops, VERB_ADD, "10.3.0.7", 24, "dpdk0")->valid_lifetime = 5;
-	send_batch(&operator, 5, false);
-	await_applied(&operator, 5);
+	send_batch(&changer, 5, false);
+	await_applied(&changer, 5);
 	CHECK_EQ(changes_told(&watcher), 1);
 	now_ms += 6000;
 	net_tick(fake->stack, now_ms);
 	CHECK_EQ(changes_told(&watcher), 1);
-	CHECK_EQ(changes_told(&operator), 0);
+	CHECK_EQ(changes_told(&changer), 0);
 	/* It is told between answers, and disturbs none. */
 	op_address(&ops, VERB_ADD, "10.3.0.9", 24, "dpdk0");
-	send_batch(&operator, 6, false);
-	await_applied(&operator, 6);
+	send_batch(&changer, 6, false);
+	await_applied(&changer, 6);
 	CHECK_EQ(changes_told(&watcher), 1);
 	send_get(&watcher, 9, DPVSHA__TABLE__TABLE_ADDRESSES);
 	CHECK_EQ(await_rows(&watcher, 9), 2);
@@ -911,7 +911,7 @@ static void changes_are_told_to_who_watches(void)
 	await_error(&wrong, 1, "protocol");
 	hang_up(&wrong);
 	hang_up(&watcher);
-	hang_up(&operator);
+	hang_up(&changer);
 	work();
 	end();
 }
