@@ -8,7 +8,7 @@ import { removeStaleLabs } from '../../lab/registry.js';
 import { failures, type Target, Traffic } from '../../lab/traffic-plan.js';
 import { skipBecause } from '../runner/skip.js';
 import { SlowDownload } from './download.js';
-import { assertAllAnswered, randomFile, standing } from './support.js';
+import { assertAllAnswered, randomFile, standing, standingServices } from './support.js';
 
 /** Milliseconds that one request may take. */
 const LIMIT = 400;
@@ -225,9 +225,11 @@ describe('pair of directors', () => {
 
   /** What is in lb1’s dataplane. */
   let state: string[];
+  let services: string[];
 
   test('kill -9 of the active dataplane: its twin goes down, the standby takes over', async () => {
     state = await standing(lab.lb1.ipc);
+    services = await standingServices(lab.lb1.ipc);
     await bounded(async () => {
       await lab.lb1.killDataplane();
       assert.equal(await lab.lb1.carrier(), false);
@@ -242,6 +244,14 @@ describe('pair of directors', () => {
       await until('the control socket', async () => (await standing(lab.lb1.ipc)).length >= 0, { every: 5 });
       const booted = performance.now();
       await until(
+        'the services',
+        async () => (await standingServices(lab.lb1.ipc)).join('\n') === services.join('\n'),
+        { every: 5 },
+      );
+      const pushed = performance.now() - booted;
+      console.log(`      services again ${pushed.toFixed(0)} ms after the boot`);
+      assert.ok(pushed < 1000, `${pushed} ms`);
+      await until(
         'everything that was there',
         async () => (await standing(lab.lb1.ipc)).join('\n') === state.join('\n'),
         { every: 5 },
@@ -250,7 +260,7 @@ describe('pair of directors', () => {
       });
       const took = performance.now() - booted;
       console.log(`      all state again ${took.toFixed(0)} ms after the boot`);
-      // Services within a second; addresses wait for the twin's carrier and an election besides.
+      // Addresses wait for the twin's carrier and an election besides.
       assert.ok(took < 3000, `${took} ms`);
       await starting;
     }, lab.lb1);

@@ -203,19 +203,25 @@ export async function randomFile(
 }
 
 /**
+ * Services and servers of a dataplane as lines, without counters: what the health checker puts in.
+ * @throws when it does not answer
+ */
+export async function standingServices(ipc: string): Promise<string[]> {
+  return await standing(ipc, [Table.TABLE_SERVICES]);
+}
+
+/**
  * Everything that somebody has put into a dataplane, as lines: services, servers, local addresses, addresses, routes; no counters.
  * @throws when it does not answer
  */
-export async function standing(ipc: string): Promise<string[]> {
+export async function standing(
+  ipc: string,
+  tables = [Table.TABLE_SERVICES, Table.TABLE_LOCAL_ADDRESSES, Table.TABLE_ADDRESSES, Table.TABLE_ROUTES],
+): Promise<string[]> {
   const client = await DpvsdClient.connect({ path: ipc, client: 'test' });
   const lines: string[] = [];
   try {
-    for (const table of [
-      Table.TABLE_SERVICES,
-      Table.TABLE_LOCAL_ADDRESSES,
-      Table.TABLE_ADDRESSES,
-      Table.TABLE_ROUTES,
-    ])
+    for (const table of tables)
       for await (const { row } of client.get(table)) {
         const { $case, value } = row;
         const put =
