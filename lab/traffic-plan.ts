@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import type { Running } from './command.js';
+import { type Running, until } from './command.js';
 import type { Host } from './host.js';
 
 /** Where a request goes. `kept`: all requests of this target over one connection, which has to last. */
@@ -91,6 +91,10 @@ export class Traffic {
 
   /** Sends no more requests, waits for those under way. */
   async stop(): Promise<void> {
+    // Before its first request the program may not have come to taking signals.
+    await until('a first request', () => this.total.requests > 0 || this.#running.ended !== undefined).catch(
+      () => {},
+    );
     this.#running.kill('SIGTERM');
     await this.finish();
   }

@@ -325,13 +325,29 @@ describe('bin/keepalived', function () {
       delete process.env.NOTIFY_SOCKET;
       delete process.env.WATCHDOG_USEC;
       const states = () => (existsSync(seen) ? readFileSync(seen, 'utf8') : '');
+      const signs = () => (states().match(/WATCHDOG=1/g) ?? []).length;
       await until(
         () => `READY in ${states()}${output}`,
         () => states().includes('READY=1'),
       );
       await until(
         () => `WATCHDOG in ${states()}`,
-        () => (states().match(/WATCHDOG=1/g) ?? []).length >= 3,
+        () => signs() >= 3,
+      );
+      // A front door that hangs says nothing, which is what lets systemd start it anew.
+      door.kill('SIGSTOP');
+      await until(
+        () => 'the stopped front door',
+        () => /^State:\s+T/m.test(readFileSync(`/proc/${door.pid}/status`, 'utf8')),
+      );
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      const before = signs();
+      await new Promise((resolve) => setTimeout(resolve, 600));
+      equal(signs(), before);
+      door.kill('SIGCONT');
+      await until(
+        () => `WATCHDOG again in ${states()}`,
+        () => signs() > before,
       );
       door.kill('SIGHUP');
       await until(
