@@ -2,6 +2,8 @@ import { strict as assert } from 'node:assert';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { DpvsdClient } from '../../dpvsd/client.js';
+import { Table } from '../../dpvsd/generated/control.js';
 import { bin } from '../../lab/director.js';
 import type { Lab } from '../../lab/lab.js';
 import { failures, Traffic } from '../../lab/traffic-plan.js';
@@ -60,6 +62,24 @@ onLab({ title: 'control processes killed under load', workers: 2 }, (stage) => {
     const { stdout } = await lab.director.attemptIpvsadm(['-ln']);
     const left = stdout.split('\n').filter((line) => line.startsWith('TCP  10.9.')).length;
     assert.ok([0, 5000].includes(left), `${left} services of an unfinished batch`);
+    await end();
+  });
+
+  stage.it('statistics read ten times a second by several readers cost no request', async () => {
+    const { lab } = stage;
+    begin();
+    const tables = [Table.TABLE_SERVICES, Table.TABLE_COUNTERS, Table.TABLE_WORKERS, Table.TABLE_LINKS];
+    const read = async (): Promise<number> => {
+      const client = await DpvsdClient.connect({ path: lab.record.ipc, client: 'test' });
+      let rows = 0;
+      for (let round = 0; round < 30; round++) {
+        for (const table of tables) for await (const _ of client.get(table)) rows++;
+        await seconds(0.1);
+      }
+      client.close();
+      return rows;
+    };
+    for (const rows of await Promise.all([read(), read(), read()])) assert.ok(rows > 30 * tables.length);
     await end();
   });
 

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DpvsdClient } from '../../../dpvsd/client.js';
+import { Table } from '../../../dpvsd/generated/control.js';
 import { nativeProgram } from '../../../dpvsd/launch.js';
 import { readStarted } from '../../../dpvsd/started.js';
 import { skipBecause } from '../../runner/skip.js';
@@ -113,6 +114,32 @@ describe('the native process as bin/dpvsd starts it', function () {
     assert.equal(await run.ended, 0, run.output());
     assert.ok(!existsSync(place.ipc) && !existsSync(place.pid));
   });
+
+  /** Nanoseconds that the first thread, which is the master, has had a CPU. */
+  const masterTime = (pid: number): number =>
+    Number(readFileSync(`/proc/${pid}/task/${pid}/schedstat`, 'utf8').split(' ')[0]);
+
+  for (const policy of ['adaptive', 'poll']) {
+    it(`idle policy ${policy}: the worker ${policy === 'poll' ? 'never sleeps' : 'sleeps'}, the master does`, async () => {
+      writeFileSync(place.conf, confText().replace('kni off', `kni off\n  idle_policy ${policy}`));
+      const run = start();
+      await ready(run);
+      const client = await connect();
+      const worker = async () => {
+        const row = (await client.list(Table.TABLE_WORKERS, 'lcore')).find(({ role }) => role !== 'master');
+        assert.ok(row);
+        return row;
+      };
+      await until('the worker to go round', async () => (await worker()).loops > 1000);
+      if (policy === 'adaptive') await until('it to sleep', async () => (await worker()).sleeps > 100);
+      else assert.equal((await worker()).sleeps, 0);
+      const before = masterTime(run.child.pid!);
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+      const busy = masterTime(run.child.pid!) - before;
+      assert.ok(busy < 50e6, `the master of an idle dpvsd was busy for ${busy / 1e6} ms of a second`);
+      client.close();
+    });
+  }
 
   it('takes over what may change on SIGHUP, and says what may not', async () => {
     const run = start('--', '--no-telemetry');
