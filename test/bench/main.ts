@@ -16,7 +16,8 @@ const benches: Bench[] = [dataplane, workers, load, healthcheck, vrrp, twin, kee
 const usage = `npm run bench [-- [--quick] [NAME[:PART]...]]
 ${benches.map(({ name, about }) => `  ${name.padEnd(14)} ${about}`).join('\n')}
 Without a name all of them. vrrp has parts: gaps, gaps-1, gaps-0.1, gaps-0.03, gaps-0.01, instances,
-addresses, steadiness; ospf: many (1,000 addresses alone). The figures are also written as JSON to build/bench.json.`;
+addresses, steadiness; ospf: many (1,000 addresses alone); healthcheck: words of
+its rows ("healthcheck:UDP, every 2 s"). The figures are also written as JSON to build/bench.json.`;
 
 /** Runs the named benchmarks one after the other and prints their tables; @returns the exit code. */
 async function main(argv: string[]): Promise<number> {
