@@ -103,13 +103,29 @@ function helper(node: Node, ...args: string[]): ChildProcess {
   });
 }
 
+/**
+ * The part of an interval between two adverts in which failures happen. Close to an advert the little by which a failure comes early or
+ * late would decide whether that advert still leaves, which moves the gap by a whole interval.
+ */
+const PHASES = { first: 0.1, last: 0.9 };
+/** What a failure takes from the order to its effect, milliseconds: a first guess, and how much each trial adds to what is known. */
+const LEAD = { guess: 4, share: 1 / 4, most: 20 };
+/** Node's timers are this inexact, milliseconds: what is left is waited for awake. */
+const AWAKE = 2;
+
+/** The clock of the probe's and the adverts' times, milliseconds. */
+const now = () => Number(process.hrtime.bigint()) / 1e6;
+
 /** A pair of one program, with answers on both hosts and the probe on the third. */
 class Trial {
   readonly pair = new Pair();
   readonly kind: Kind;
   readonly #interval: number;
   readonly #helpers: ChildProcess[] = [];
+  readonly #leads = new Map<Failure, number>();
   #longest = 0;
+  /** The last answer before the longest gap. */
+  #before = 0;
   #last = 0;
   #answeredBy = '';
   #onAdvert: (() => void) | undefined;
@@ -126,7 +142,10 @@ class Trial {
       // Time of each answer at the probe, and who gave it.
       const [at, by] = line.split(' ') as [string, string];
       const time = Number(at);
-      if (this.#last > 0) this.#longest = Math.max(this.#longest, time - this.#last);
+      if (this.#last > 0 && time - this.#last > this.#longest) {
+        this.#longest = time - this.#last;
+        this.#before = this.#last;
+      }
       if (by === 'b' && this.#answeredBy !== 'b') this.#taken = time;
       this.#last = time;
       this.#answeredBy = by;
@@ -163,21 +182,39 @@ class Trial {
     await this.#answers('a');
     // The backup must have heard the master, and the probe a steady row of answers.
     await pause(Math.max(300, this.#interval * 1500));
-    await new Promise<void>((resolve) => {
-      this.#onAdvert = resolve;
-    });
-    this.#onAdvert = undefined;
-    await pause(phase * this.#interval * 1000);
+    const ordered = await this.#moment(failure, phase);
     this.#longest = 0;
     await failure.happen(this.pair.a);
     await this.#answers('b');
     await pause(50);
     const gap = this.#longest;
+    const took = this.#before - ordered;
+    const known = this.#leads.get(failure) ?? LEAD.guess;
+    if (took >= 0 && took < LEAD.most) this.#leads.set(failure, known + (took - known) * LEAD.share);
     const { at, priority } = this.#lastAdvert;
     const due = this.#interval * 1000 * ((priority === 0 ? 0 : 3) + (256 - 100) / 256);
     const behind = this.#taken - at - due;
     await failure.heal(this.pair.a, () => this.startA());
     return { gap, behind };
+  }
+
+  /**
+   * Waits until a failure that is ordered now takes effect at the given phase.
+   * @returns what time it is
+   */
+  async #moment(failure: Failure, phase: number): Promise<number> {
+    await new Promise<void>((resolve) => {
+      this.#onAdvert = resolve;
+    });
+    this.#onAdvert = undefined;
+    const interval = this.#interval * 1000;
+    const lead = this.#leads.get(failure) ?? LEAD.guess;
+    let at = this.#lastAdvert.at + phase * interval - lead;
+    while (at < now() + AWAKE) at += interval;
+    await pause(at - now() - AWAKE);
+    let time = now();
+    while (time < at) time = now();
+    return time;
   }
 
   async #answers(by: string): Promise<void> {
@@ -208,7 +245,7 @@ async function gaps({ quick, only }: BenchOptions): Promise<Figure[]> {
         for (let i = 0; i < trials; i++) {
           // A failure right before an advert is missed an interval earlier than one right after it: both programs get the same
           // moments, spread evenly, so that medians of few trials can be compared.
-          const phase = (i + 0.5) / trials;
+          const phase = PHASES.first + (PHASES.last - PHASES.first) * ((i + 0.5) / trials);
           for (const pair of pairs) found.get(pair.kind)!.push(await pair.once(failure, phase));
         }
         for (const kind of kinds) {
