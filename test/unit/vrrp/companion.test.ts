@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { defaultGlobal } from '../../../keepalived/model/global.js';
+import { globalDefaults } from '../../../keepalived/model/vrrp.js';
 import { Log } from '../../../lib/log.js';
 import { Companion } from '../../../vrrp/companion-client.js';
 import type { CompanionReport } from '../../../vrrp/companion-protocol.js';
@@ -44,14 +45,7 @@ describe('companion of VRRP', function () {
       scripts: [],
       files: [{ name: 'f', path: file, weight: 1, reverse: false }],
       processes: [],
-      firewall: {
-        kind: 'none',
-        inputChain: 'INPUT',
-        outputChain: 'OUTPUT',
-        table: 'keepalived',
-        priority: -1,
-        counters: false,
-      },
+      firewall: globalDefaults('a').firewall,
       refused: [],
     });
     await until('the first report', () => value() === 7);
