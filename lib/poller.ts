@@ -17,10 +17,12 @@ interface Entry {
  */
 const LONGEST_LEAD = 0.25;
 /**
- * Woken again after less than this (milliseconds) it counts as busy, and looks for packets by itself for a while, once in so
- * long: waiting by the other thread costs two changes of thread for each.
+ * Where more is expected soon it is looked for by Node's own timer: waiting by the other thread costs two changes of thread. Late reading
+ * does no harm, since time stamps tell when packets came; it is late by at most this (milliseconds), and by this part of the time until
+ * the next timer.
  */
-const BUSY = 1;
+const LONGEST_REST = 10;
+const REST_SHARE = 1 / 16;
 /** Looking by itself is for times without a timer: Node's own are this inexact (milliseconds). */
 const QUIET_AHEAD = 4;
 
@@ -47,7 +49,15 @@ export class Poller implements MovableClock {
   #readUntil = 0;
   #closed = false;
   #busy = false;
-  #woken = 0;
+  /** Whether more has come soon the last time, after it was woken and after a look that found something. */
+  readonly #expects = { woken: false, looked: false };
+  #last: 'woken' | 'looked' = 'woken';
+  /** When it handled something last. */
+  #handled = 0;
+  /** In how many milliseconds more counts as soon. */
+  #rest = 0;
+  #looker: NodeJS.Timeout | undefined;
+  #looksAt = 0;
   #onError: (error: unknown) => void;
   #onLate: (lateness: number) => void = () => {};
 
@@ -125,20 +135,23 @@ export class Poller implements MovableClock {
 
   #wait(): void {
     this.#epoll.wait((ready) => {
-      const now = this.now();
-      const busy = now - this.#woken < BUSY;
-      this.#woken = now;
-      this.#handle(ready, busy);
+      this.#expects[this.#last] = this.now() - this.#handled < this.#rest;
+      this.#last = 'woken';
+      this.#handle(ready, true);
     });
   }
 
-  /** Looks whether more has come, and goes back to waiting when nothing has. */
+  /** Looks whether more has come. */
   #look(): void {
+    this.#looker = undefined;
     const ready = this.#epoll.poll();
-    this.#handle(ready, ready.length > 0);
+    const found = ready.length > 0;
+    this.#expects[this.#last] = found;
+    if (found) this.#last = 'looked';
+    this.#handle(ready, found);
   }
 
-  #handle(ready: number[], busy: boolean): void {
+  #handle(ready: number[], found: boolean): void {
     if (this.#closed) {
       this.#epoll.close();
       close(this.#timer);
@@ -153,10 +166,24 @@ export class Poller implements MovableClock {
     } finally {
       this.#busy = false;
       this.#arm();
-      const next = this.#heap[0];
-      if (busy && (!next || next.at > this.now() + QUIET_AHEAD)) setTimeout(this.#looking, BUSY);
-      else this.#wait();
+      if (found) {
+        this.#handled = this.now();
+        const ahead = (this.#heap[0]?.at ?? Number.POSITIVE_INFINITY) - this.#handled;
+        this.#rest = Math.min(LONGEST_REST, Math.max(0, ahead * REST_SHARE));
+      }
+      if (!found || !this.#expects[this.#last] || !this.#lookLater()) this.#wait();
     }
+  }
+
+  /** @returns false when a timer is too near for that */
+  #lookLater(): boolean {
+    // Node has no shorter timers.
+    if (this.#rest < 1) return false;
+    this.#looksAt = this.#handled + this.#rest;
+    const next = this.#heap[0];
+    if (next && next.at <= this.#looksAt + QUIET_AHEAD) return false;
+    this.#looker = setTimeout(this.#looking, this.#rest);
+    return true;
   }
 
   #read(ready: number[]): void {
@@ -201,6 +228,12 @@ export class Poller implements MovableClock {
   #arm(): void {
     if (this.#closed) return;
     const first = this.#heap[0];
+    // A timer that has come in between is waited for exactly.
+    if (first && this.#looker && first.at <= this.#looksAt + QUIET_AHEAD) {
+      clearTimeout(this.#looker);
+      this.#looker = undefined;
+      this.#wait();
+    }
     if (!first || first.at - this.#lead >= this.#armed) return;
     this.#armed = first.at - this.#lead;
     timerfdArm(this.#timer, this.#armed - this.now());

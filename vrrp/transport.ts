@@ -104,10 +104,11 @@ const BATCH = 32;
 interface Receiver {
   fd: number;
   family: Family;
-  listeners: Map<number, Set<Listener>>;
+  /** By virtual router id. */
+  listeners: (Set<Listener> | undefined)[];
   users: number;
   /** The last packet of each virtual router: masters say the same again and again, which is then not taken apart again. */
-  last: Map<number, ReceivedPacket>;
+  last: (ReceivedPacket | undefined)[];
 }
 
 interface Sender {
@@ -143,9 +144,9 @@ export class Transport {
       receiver = {
         fd: path.family === 'ipv4' ? receiver4(path) : receiver6(path),
         family: path.family,
-        listeners: new Map(),
+        listeners: new Array(256).fill(undefined),
         users: 0,
-        last: new Map(),
+        last: new Array(256).fill(undefined),
       };
       this.#receivers.set(receiverKey, receiver);
       const open = receiver;
@@ -167,8 +168,8 @@ export class Transport {
     }
     receiver.users++;
     sender.users++;
-    const listeners = receiver.listeners.get(virtualRouterId) ?? new Set();
-    receiver.listeners.set(virtualRouterId, listeners.add(listener));
+    const listeners = receiver.listeners[virtualRouterId] ?? new Set();
+    receiver.listeners[virtualRouterId] = listeners.add(listener);
     const { fd } = sender;
     const openReceiver = receiver;
     const openSender = sender;
@@ -192,7 +193,7 @@ export class Transport {
         if (closed) return;
         closed = true;
         listeners.delete(listener);
-        if (listeners.size === 0) openReceiver.listeners.delete(virtualRouterId);
+        if (listeners.size === 0) openReceiver.listeners[virtualRouterId] = undefined;
         if (--openReceiver.users === 0) this.#drop(this.#receivers, receiverKey, openReceiver);
         if (--openSender.users === 0) this.#drop(this.#senders, senderKey, openSender);
       },
@@ -223,7 +224,7 @@ export class Transport {
     const end = start + this.#batch.length(i);
     const id = routerId(bytes, start + (bytes[start]! & 15) * 4, end, bytes[start + PROTOCOL_AT]!);
     if (id === undefined) return;
-    const last = receiver.last.get(id);
+    const last = receiver.last[id];
     if (last?.packet && samePacket4(last.packet as Buffer, bytes, start, end)) {
       this.#hand(receiver, id, last, i);
       return;
@@ -240,7 +241,7 @@ export class Transport {
       payload: packet.subarray(header.length, header.totalLength),
       packet: packet.subarray(0, header.totalLength),
     };
-    receiver.last.set(id, received);
+    receiver.last[id] = received;
     this.#hand(receiver, id, received, i);
   }
 
@@ -255,7 +256,7 @@ export class Transport {
     const control = batch.controlBytes;
     const ttl = control.readInt32LE(hops);
     const sender = batch.sender(i);
-    const last = receiver.last.get(id);
+    const last = receiver.last[id];
     const same =
       last !== undefined &&
       last.ttl === ttl &&
@@ -273,12 +274,12 @@ export class Transport {
       protocol: IPPROTO_VRRP,
       payload: Buffer.from(batch.bytes.subarray(start, end)),
     };
-    receiver.last.set(id, received);
+    receiver.last[id] = received;
     this.#hand(receiver, id, received, i);
   }
 
   #hand(receiver: Receiver, id: number, packet: ReceivedPacket, i: number): void {
-    const listeners = receiver.listeners.get(id);
+    const listeners = receiver.listeners[id];
     if (!listeners) this.#onUnknown(id, formatIp(packet.source));
     else for (const listener of listeners) listener(packet, this.#batch.arrived(i));
   }

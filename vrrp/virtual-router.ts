@@ -347,8 +347,10 @@ export class VirtualRouter {
     const { priority, interval } = verdict.accept;
     this.statistics.advert_rcvd++;
     if (priority === 0) this.statistics.pri_zero_rcvd++;
-    const sequence = this.#receive.authenticationSequence.get(source);
-    if (sequence !== undefined) this.#sender.outrun(sequence);
+    if (this.model.authentication?.type === 'ah') {
+      const sequence = this.#receive.authenticationSequence.get(source);
+      if (sequence !== undefined) this.#sender.outrun(sequence);
+    }
     if (verdict.addressMismatch !== undefined) {
       this.statistics.addr_list_err++;
       this.#complain(`list ${source}`, `${source} advertises other addresses: ${verdict.addressMismatch}`);
