@@ -214,6 +214,51 @@ describe('VRRP packets', () => {
     assert.equal(decodeTrailer(Buffer.alloc(28)), undefined);
   });
 
+  it('HMAC trailer: the vectors of keepalived’s own test and of its draft’s appendix', () => {
+    const secret = '000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f';
+    const vectors = [
+      {
+        family: 'ipv4',
+        source: '198.51.100.10',
+        address: '192.0.2.100',
+        advertisement: '3133c80100644402c0000264',
+        trailer: '0101000068000000800000001b84bc4e8e43892dc6d98448f8ee2265',
+      },
+      {
+        family: 'ipv6',
+        source: 'fe80::10',
+        address: 'fe80::100',
+        advertisement: '3133c8010064a2e9fe800000000000000000000000000100',
+        trailer: '010100006800000080000000c8c56146ebfd66ee10ec4d8186461b78',
+      },
+    ] as const;
+    for (const { family, ...vector } of vectors) {
+      const advertisement = Buffer.from(vector.advertisement, 'hex');
+      const source = parseIp(vector.source);
+      const context = { family, version: 3, virtualRouterId: 51, source } as const;
+      const trailer = encodeTrailer(advertisement, 1, secret, 0x6800000080000000n, context);
+      assert.equal(trailer.toString('hex'), vector.trailer);
+      const received = Buffer.from(vector.trailer, 'hex');
+      assert.deepEqual(decodeTrailer(received), { keyId: 1, sequence: 0x6800000080000000n });
+      assert.ok(checkTrailer(advertisement, received, secret, context));
+      // The advertisement is the one that we would send.
+      const own = encodeV3(
+        {
+          version: 3,
+          virtualRouterId: 51,
+          priority: 200,
+          interval: 1000,
+          authenticationType: 0,
+          addresses: [parseIp(vector.address)],
+        },
+        family,
+        'plain',
+      );
+      for (const bytes of [own, advertisement]) bytes.writeUInt16BE(0, 6);
+      assert.deepEqual(own, advertisement);
+    }
+  });
+
   it('HMAC sequence grows even when the clock stands still, and follows a clock that was set back', () => {
     const settings = { antiReplay: 'time', timeWindow: 5000 } as const;
     const sequence = new HmacSequence();
