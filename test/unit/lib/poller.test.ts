@@ -135,6 +135,42 @@ describe('Poller', () => {
     close(sender);
   });
 
+  it('rests where packets come at a rate, and has read all of them when a timer fires that was set meanwhile', async () => {
+    const receiver = loopbackSocket();
+    const sender = loopbackSocket();
+    let seen = 0;
+    let reads = 0;
+    let sent = 0;
+    const buffer = Buffer.alloc(100);
+    poller.watch(receiver, () => {
+      reads++;
+      while (recvfrom(receiver, buffer) >= 0) seen++;
+    });
+    const to = getsockname(receiver);
+    const pour = setInterval(() => {
+      sendto(sender, Buffer.from('x'), to);
+      sent++;
+    }, 2);
+    try {
+      await new Promise((resolve) => setTimeout(resolve, 400));
+      assert.ok(reads * 2 < sent, `${reads} reads for ${sent} packets`);
+      for (let round = 0; round < 20; round++) {
+        await new Promise((resolve) => setTimeout(resolve, 1 + (round % 9)));
+        const start = poller.now();
+        const before = await new Promise<[number, number, number]>((resolve) => {
+          poller.after(2, () => resolve([poller.now() - start, seen, sent]));
+        });
+        assert.ok(before[0] >= 2, `${before}`);
+        assert.equal(before[1], before[2]);
+      }
+    } finally {
+      clearInterval(pour);
+      poller.unwatch(receiver);
+      close(receiver);
+      close(sender);
+    }
+  });
+
   it('hands over packets that arrived before a timer fell due', async () => {
     const receiver = loopbackSocket();
     const sender = loopbackSocket();
