@@ -40,7 +40,8 @@ export class DataplaneAddresses implements AddressSink {
   #present = new Map<string, PlacedAddress>();
   #work: Promise<void> = Promise.resolve();
   #onAvailable: (available: boolean) => void = () => {};
-  #available = false;
+  /** Absent: the first attempt to reach it has had no outcome yet. */
+  #available: boolean | undefined;
   readonly #awaited: () => readonly AwaitedService[];
   #looking: NodeJS.Timeout | undefined;
 
@@ -65,13 +66,21 @@ export class DataplaneAddresses implements AddressSink {
       clearTimeout(this.#looking);
       this.#set(false);
     });
-    this.#link.on('unreachable', (reason) => this.#log.warning(`dataplane not reachable: ${reason.message}`));
+    this.#link.on('unreachable', (reason) => {
+      this.#log.warning(`dataplane not reachable: ${reason.message}`);
+      this.#set(false);
+    });
     this.#link.start();
   }
 
   /** Whether the dataplane answers; without it an instance whose addresses live there must not be master. */
   get available(): boolean {
-    return this.#available;
+    return this.#available === true;
+  }
+
+  /** Whether it is known by now if it answers: soon after the start, and from then on. */
+  get known(): boolean {
+    return this.#available !== undefined;
   }
 
   /** Whether it answers, with or without the services. */
@@ -174,6 +183,7 @@ export class DataplaneAddresses implements AddressSink {
       if (!(error instanceof DpvsdError && !this.#link.client)) {
         this.#log.error(`dataplane: ${error instanceof Error ? error.message : String(error)}`);
       }
+      if (!this.known) this.#set(false);
     });
   }
 

@@ -208,12 +208,15 @@ export class Director {
   #dropStale(): void {
     for (const router of this.routers) {
       if (router.model.dpdkInterface !== undefined) continue;
-      const left = this.#kernel.leftBehind(this.#place(router.model));
-      if (left.length > 0) {
-        this.#log.info(`(${router.name}) ${left.length} addresses are in place from an earlier run`);
-        router.recognise(left);
-      }
+      this.#recognise(router, this.#kernel);
     }
+  }
+
+  #recognise(router: VirtualRouter, sink: AddressSink): void {
+    const left = sink.leftBehind(this.#place(router.model));
+    if (left.length === 0) return;
+    this.#log.info(`(${router.name}) ${left.length} addresses are in place from an earlier run`);
+    router.recognise(left);
   }
 
   /** Routers and groups as the model wants them. Whoever stays keeps state and addresses. */
@@ -354,7 +357,7 @@ export class Director {
     const concerned = this.routers.filter(({ model }) => model.dpdkInterface !== undefined);
     if (dataplane.available) {
       for (const router of concerned) {
-        if (router.state.name === 'init') router.recognise(dataplane.leftBehind(this.#place(router.model)));
+        if (router.state.name === 'init') this.#recognise(router, dataplane);
       }
       dataplane.forgetExcept(concerned.flatMap((router) => this.#place(router.model)));
     }
@@ -380,13 +383,14 @@ export class Director {
         effectivePriority(priority, view.contributions, view.adjustments),
         totalPriority(priority, view.contributions, view.adjustments),
       );
-      if (view.pending) pending.add(router);
+      if (view.pending || (router.model.dpdkInterface !== undefined && !this.#dataplane?.known))
+        pending.add(router);
     }
     const groups = new Set<RouterGroup>();
     for (const router of routers) {
       const group = this.#groupOf(router);
       if (group) groups.add(group);
-      // A tracker that has not spoken yet holds the start back, so that nobody takes over on a guess.
+      // A tracker or a dataplane that has not spoken yet holds the start back: nobody takes over, or is in fault, on a guess.
       if (router.state.name === 'init' && pending.has(router)) continue;
       if (router.faults.length > 0 || group?.faulty) router.step({ type: 'fault' });
       else if (router.state.name === 'init') {
@@ -407,9 +411,9 @@ export class Director {
     if (unicast && instance.unicastPeers!.length === 0 && instance.unicastFaultNoPeer) {
       faults.push('there is no unicast peer');
     }
-    if (instance.dpdkInterface !== undefined && !this.#dataplane?.available)
+    if (instance.dpdkInterface !== undefined && this.#dataplane?.known && !this.#dataplane.available)
       faults.push(
-        this.#dataplane?.connected
+        this.#dataplane.connected
           ? 'the dataplane does not have its services yet'
           : 'the dataplane does not answer',
       );

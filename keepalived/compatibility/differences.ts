@@ -180,7 +180,11 @@ export const improvements: { title: string; text: string }[] = [
   },
   {
     title: 'Parts that hang',
-    text: 'A part that does not answer for 30 seconds is killed and started again; keepalived would not notice.',
+    text: 'A part that does not answer for 30 seconds (VRRP and BFD: 10) is killed and started again; keepalived would not notice.',
+  },
+  {
+    title: 'BFD at the start of VRRP',
+    text: 'An instance that tracks a BFD session without weight begins with the first word about it: at once when the session was there before, after 3 seconds at most otherwise. keepalived is in FAULT until the session comes up, and stays there when only its VRRP process was started again.',
   },
   {
     title: 'Relative payloads of the two dialects',
