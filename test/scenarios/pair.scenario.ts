@@ -8,7 +8,7 @@ import { removeStaleLabs } from '../../lab/registry.js';
 import { failures, type Target, Traffic } from '../../lab/traffic-plan.js';
 import { skipBecause } from '../runner/skip.js';
 import { SlowDownload } from './download.js';
-import { assertAllAnswered, randomFile, standing, standingServices } from './support.js';
+import { assertAllAnswered, randomFile, standing as records, standingServices } from './support.js';
 
 /** Milliseconds that one request may take. */
 const LIMIT = 400;
@@ -17,6 +17,9 @@ const LIMIT = 400;
  * what a machine needs that runs two directors and their clients on two cores.
  */
 const BOUND = 400 + LIMIT + 1500;
+
+/** What a test begins with: nothing, or both nodes with lb1 active, or what was done to lb1 then. */
+type Standing = 'nothing' | 'running' | 'stopped' | 'without dataplane' | 'crashed';
 
 /** The IPv6 address that moves with the sample's, and addresses of a second router, whose master is lb2 as long as it lives. */
 const MOVING6 = 'fd00:2::100';
@@ -77,6 +80,10 @@ describe('pair of directors', () => {
   /** Requests and downloads through lb2, which never dies: they go on whatever becomes of lb1. */
   let beside: Traffic;
   let downloads: SlowDownload[] = [];
+  /** What is in lb1’s dataplane before that is killed. */
+  let state: string[] = [];
+  let services: string[] = [];
+  let standing: Standing = 'nothing';
 
   before(async function () {
     const reason = await whyNoLab(['pgrep']);
@@ -97,10 +104,60 @@ describe('pair of directors', () => {
     node.configure((sample) => change(further(sample, node)));
   }
 
-  /** As mocha's `it`; a failure tells what the nodes said. */
-  function test(title: string, body: () => Promise<void>): void {
+  /** Both nodes at once, and what goes through lb2 from now on. */
+  async function startBoth(): Promise<void> {
+    await Promise.all(lab.nodes.map((node) => node.start()));
+    await lab.settled(lab.lb1);
+    await until('the second router’s address on lb2', async () =>
+      (await lab.lb2.dpip(['addr', 'show'])).stdout.includes(`${STAYING[0]}/`),
+    );
+    const { path } = await randomFile(lab, 'long', 64 << 20);
+    const pages = STAYING.map((address) => `http://${host(address)}`);
+    beside = new Traffic(lab.client, {
+      targets: pages.flatMap((page): Target[] => [
+        { kind: 'http', url: `${page}/` },
+        { kind: 'http', url: `${page}/`, kept: true },
+      ]),
+      perSecond: 20,
+      seconds: 600,
+      limit: 10_000,
+    });
+    downloads = pages.map((page) => new SlowDownload(lab.client, lab.record, `${page}/slow/long`, path));
+  }
+
+  async function killDataplane(): Promise<void> {
+    state = await records(lab.lb1.ipc);
+    services = await standingServices(lab.lb1.ipc);
+    await lab.lb1.killDataplane();
+    assert.equal(await lab.lb1.carrier(), false);
+  }
+
+  async function returnCrashed(): Promise<void> {
+    await lab.lb1.cable(true);
+    await lab.lb1.start();
+  }
+
+  /** Brings about what a test needs where the tests before it have not left it, as when it is chosen by its title. */
+  async function prepare(wanted: Standing): Promise<void> {
+    if (standing === wanted) return;
+    if (standing === 'nothing') await startBoth();
+    if (standing === 'stopped') lab.lb1.startKeepalived();
+    if (standing === 'without dataplane') await lab.lb1.startDataplane();
+    if (standing === 'crashed') await returnCrashed();
+    await lab.settled(lab.lb1);
+    if (wanted === 'stopped') await lab.lb1.stopKeepalived();
+    if (wanted === 'without dataplane') await killDataplane();
+    if (wanted === 'crashed') await lab.lb1.crash();
+    if (wanted !== 'running') await lab.settled(lab.lb2);
+    standing = wanted;
+  }
+
+  /** As mocha's `it`, from one state of the pair to the next; a failure tells what the nodes said. */
+  function test(title: string, from: Standing, to: Standing, body: () => Promise<void>): void {
     it(title, async () => {
       try {
+        await prepare(from);
+        standing = to;
         await body();
       } catch (error) {
         if (error instanceof Error) error.stack += `\n${lab.nodes.map((node) => node.said()).join('\n')}`;
@@ -159,28 +216,17 @@ describe('pair of directors', () => {
   /** How often a node became master so far. */
   const elections = (node: PairNode) => node.log.match(/Entering MASTER STATE/g)?.length ?? 0;
 
-  test('both nodes start at once: the higher priority is active, and serves', async () => {
-    await Promise.all(lab.nodes.map((node) => node.start()));
-    await lab.settled(lab.lb1);
-    await until('the second router’s address on lb2', async () =>
-      (await lab.lb2.dpip(['addr', 'show'])).stdout.includes(`${STAYING[0]}/`),
-    );
-    const { path } = await randomFile(lab, 'long', 64 << 20);
-    const pages = STAYING.map((address) => `http://${host(address)}`);
-    beside = new Traffic(lab.client, {
-      targets: pages.flatMap((page): Target[] => [
-        { kind: 'http', url: `${page}/` },
-        { kind: 'http', url: `${page}/`, kept: true },
-      ]),
-      perSecond: 20,
-      seconds: 600,
-      limit: 10_000,
-    });
-    downloads = pages.map((page) => new SlowDownload(lab.client, lab.record, `${page}/slow/long`, path));
-    await bounded(async () => {}, lab.lb1, 0);
-  });
+  test(
+    'both nodes start at once: the higher priority is active, and serves',
+    'nothing',
+    'running',
+    async () => {
+      await startBoth();
+      await bounded(async () => {}, lab.lb1, 0);
+    },
+  );
 
-  test('reload: no request fails, nobody is elected', async () => {
+  test('reload: no request fails, nobody is elected', 'running', 'running', async () => {
     const before = [elections(lab.lb1), elections(lab.lb2)];
     await bounded(
       async () => {
@@ -194,116 +240,131 @@ describe('pair of directors', () => {
     assert.deepEqual([elections(lab.lb1), elections(lab.lb2)], before);
   });
 
-  test('stop: the active node resigns, the standby takes over', async () => {
+  test('stop: the active node resigns, the standby takes over', 'running', 'stopped', async () => {
     await bounded(() => lab.lb1.stopKeepalived(), lab.lb2);
   });
 
-  test('the stopped node returns and takes its address back (preempt)', async () => {
+  test('the stopped node returns and takes its address back (preempt)', 'stopped', 'running', async () => {
     await bounded(async () => lab.lb1.startKeepalived(), lab.lb1);
   });
 
-  test('kill -9 of the active node’s VRRP process: it is started again, and the address comes to rest', async () => {
-    await bounded(() => lab.lb1.killVrrp(), lab.lb1);
-  });
+  test(
+    'kill -9 of the active node’s VRRP process: it is started again, and the address comes to rest',
+    'running',
+    'running',
+    async () => {
+      await bounded(() => lab.lb1.killVrrp(), lab.lb1);
+    },
+  );
 
-  test('kill -9 of the active node’s health checker: it is started again, no request fails, nobody is elected', async () => {
-    const before = [elections(lab.lb1), elections(lab.lb2)];
-    const services = async () => (await lab.lb1.ipvsadm(['-Sn'])).stdout;
-    const configured = await services();
-    await bounded(
-      async () => {
-        const pid = lab.lb1.part('healthcheck');
-        process.kill(pid, 'SIGKILL');
-        await until('another health checker', () => lab.lb1.part('healthcheck') !== pid);
-      },
-      lab.lb1,
-      0,
-    );
-    assert.equal(await services(), configured);
-    assert.deepEqual([elections(lab.lb1), elections(lab.lb2)], before);
-  });
-
-  /** What is in lb1’s dataplane. */
-  let state: string[];
-  let services: string[];
-
-  test('kill -9 of the active dataplane: its twin goes down, the standby takes over', async () => {
-    state = await standing(lab.lb1.ipc);
-    services = await standingServices(lab.lb1.ipc);
-    await bounded(async () => {
-      await lab.lb1.killDataplane();
-      assert.equal(await lab.lb1.carrier(), false);
-    }, lab.lb2);
-  });
-
-  test('the dataplane returns: the same twin with its address, and the node is active again', async () => {
-    const index = () => lab.lb1.host.run(['cat', '/sys/class/net/dpdk0.kni/ifindex']);
-    const device = await index();
-    await bounded(async () => {
-      const starting = lab.lb1.startDataplane();
-      await until('the control socket', async () => (await standing(lab.lb1.ipc)).length >= 0, { every: 5 });
-      const booted = performance.now();
-      await until(
-        'the services',
-        async () => (await standingServices(lab.lb1.ipc)).join('\n') === services.join('\n'),
-        { every: 5 },
+  test(
+    'kill -9 of the active node’s health checker: it is started again, no request fails, nobody is elected',
+    'running',
+    'running',
+    async () => {
+      const before = [elections(lab.lb1), elections(lab.lb2)];
+      const services = async () => (await lab.lb1.ipvsadm(['-Sn'])).stdout;
+      const configured = await services();
+      await bounded(
+        async () => {
+          const pid = lab.lb1.part('healthcheck');
+          process.kill(pid, 'SIGKILL');
+          await until('another health checker', () => lab.lb1.part('healthcheck') !== pid);
+        },
+        lab.lb1,
+        0,
       );
-      const pushed = performance.now() - booted;
-      console.log(`      services again ${pushed.toFixed(0)} ms after the boot`);
-      assert.ok(pushed < 1000, `${pushed} ms`);
-      await until(
-        'everything that was there',
-        async () => (await standing(lab.lb1.ipc)).join('\n') === state.join('\n'),
-        { every: 5 },
-      ).catch(async (error: Error) => {
-        throw new Error(`${error.message}: ${(await standing(lab.lb1.ipc)).join('\n')}\n${state.join('\n')}`);
-      });
-      const took = performance.now() - booted;
-      console.log(`      all state again ${took.toFixed(0)} ms after the boot`);
-      // Addresses wait for the twin's carrier and an election besides.
-      assert.ok(took < 3000, `${took} ms`);
-      await starting;
-    }, lab.lb1);
-    assert.equal(await index(), device);
-    const addresses = await lab.lb1.host.run(['ip', '-o', '-4', 'address', 'show', 'dev', 'dpdk0.kni']);
-    assert.match(addresses, / 192\.0\.2\.2\/24 /);
-    // The operator has set it once; the dataplane has learnt it twice.
-    await until('the learnt address', async () =>
-      /^inet 192\.0\.2\.2\/32 .* scope kni_host .* proto kernel/m.test(
-        (await lab.lb1.dpip(['route', 'show'])).stdout,
-      ),
-    );
-  });
+      assert.equal(await services(), configured);
+      assert.deepEqual([elections(lab.lb1), elections(lab.lb2)], before);
+    },
+  );
 
-  test('crash of the active node: the standby takes over', async () => {
+  test(
+    'kill -9 of the active dataplane: its twin goes down, the standby takes over',
+    'running',
+    'without dataplane',
+    async () => {
+      await bounded(killDataplane, lab.lb2);
+    },
+  );
+
+  test(
+    'the dataplane returns: the same twin with its address, and the node is active again',
+    'without dataplane',
+    'running',
+    async () => {
+      const index = () => lab.lb1.host.run(['cat', '/sys/class/net/dpdk0.kni/ifindex']);
+      const device = await index();
+      await bounded(async () => {
+        const starting = lab.lb1.startDataplane();
+        await until('the control socket', async () => (await records(lab.lb1.ipc)).length >= 0, { every: 5 });
+        const booted = performance.now();
+        await until(
+          'the services',
+          async () => (await standingServices(lab.lb1.ipc)).join('\n') === services.join('\n'),
+          { every: 5 },
+        );
+        const pushed = performance.now() - booted;
+        console.log(`      services again ${pushed.toFixed(0)} ms after the boot`);
+        assert.ok(pushed < 1000, `${pushed} ms`);
+        await until(
+          'everything that was there',
+          async () => (await records(lab.lb1.ipc)).join('\n') === state.join('\n'),
+          { every: 5 },
+        ).catch(async (error: Error) => {
+          throw new Error(
+            `${error.message}: ${(await records(lab.lb1.ipc)).join('\n')}\n${state.join('\n')}`,
+          );
+        });
+        const took = performance.now() - booted;
+        console.log(`      all state again ${took.toFixed(0)} ms after the boot`);
+        // Addresses wait for the twin's carrier and an election besides.
+        assert.ok(took < 3000, `${took} ms`);
+        await starting;
+      }, lab.lb1);
+      assert.equal(await index(), device);
+      const addresses = await lab.lb1.host.run(['ip', '-o', '-4', 'address', 'show', 'dev', 'dpdk0.kni']);
+      assert.match(addresses, / 192\.0\.2\.2\/24 /);
+      // The operator has set it once; the dataplane has learnt it twice.
+      await until('the learnt address', async () =>
+        /^inet 192\.0\.2\.2\/32 .* scope kni_host .* proto kernel/m.test(
+          (await lab.lb1.dpip(['route', 'show'])).stdout,
+        ),
+      );
+    },
+  );
+
+  test('crash of the active node: the standby takes over', 'running', 'crashed', async () => {
     await bounded(() => lab.lb1.crash(), lab.lb2);
   });
 
-  test('the crashed node returns and takes its address back (preempt)', async () => {
-    await bounded(async () => {
-      await lab.lb1.cable(true);
-      await lab.lb1.start();
-    }, lab.lb1);
+  test('the crashed node returns and takes its address back (preempt)', 'crashed', 'running', async () => {
+    await bounded(returnCrashed, lab.lb1);
   });
 
-  test('the crashed node returns with nopreempt: nothing moves, no request fails', async () => {
-    configure(lab.lb1, (text) => text.replaceAll('state BACKUP', 'state BACKUP\n    nopreempt'));
-    await bounded(() => lab.lb1.crash(), lab.lb2);
-    await bounded(
-      async () => {
-        await lab.lb1.cable(true);
-        await lab.lb1.start();
-        await until('lb1 to be the standby', () => lab.lb1.log.includes('Entering BACKUP STATE'));
-        await new Promise((resolve) => setTimeout(resolve, 2000));
-      },
-      lab.lb2,
-      0,
-    );
-    assert.equal(elections(lab.lb1), 0);
-    assertAllAnswered(beside.total, 100);
-  });
+  // The last one: it leaves lb2 active.
+  test(
+    'the crashed node returns with nopreempt: nothing moves, no request fails',
+    'running',
+    'running',
+    async () => {
+      configure(lab.lb1, (text) => text.replaceAll('state BACKUP', 'state BACKUP\n    nopreempt'));
+      await bounded(() => lab.lb1.crash(), lab.lb2);
+      await bounded(
+        async () => {
+          await returnCrashed();
+          await until('lb1 to be the standby', () => lab.lb1.log.includes('Entering BACKUP STATE'));
+          await new Promise((resolve) => setTimeout(resolve, 2000));
+        },
+        lab.lb2,
+        0,
+      );
+      assert.equal(elections(lab.lb1), 0);
+      assertAllAnswered(beside.total, 100);
+    },
+  );
 
-  test('the samples of both nodes differ in nothing but name, priority and local addresses', async () => {
+  it('the samples of both nodes differ in nothing but name, priority and local addresses', () => {
     const [one, two] = ['lb1', 'lb2'].map((name) =>
       readFileSync(new URL(`../../../conf/keepalived.conf.pair-${name}.sample`, import.meta.url), 'utf8')
         .split('\n')
