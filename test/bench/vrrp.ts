@@ -247,6 +247,8 @@ async function gaps({ quick, only }: BenchOptions): Promise<Figure[]> {
           // moments, spread evenly, so that medians of few trials can be compared.
           const phase = PHASES.first + (PHASES.last - PHASES.first) * ((i + 0.5) / trials);
           for (const pair of pairs) found.get(pair.kind)!.push(await pair.once(failure, phase));
+          if (interval >= 1)
+            console.error(`  ${failure.name}, advert_int ${interval}: ${i + 1} of ${trials} trials`);
         }
         for (const kind of kinds) {
           const sorted = found
@@ -446,7 +448,11 @@ async function steadiness({ quick }: BenchOptions): Promise<Figure[]> {
       const takeovers = () => pair.b.log.match(/Entering MASTER/g)?.length ?? 0;
       const before = takeovers();
       late = [];
-      await pause(seconds * 1000);
+      for (let passed = 0; passed < seconds; passed += 60) {
+        if (passed > 0)
+          console.error(`  ${kind}: ${passed} of ${seconds} s, take-overs: ${takeovers() - before}`);
+        await pause(Math.min(60, seconds - passed) * 1000);
+      }
       const sorted = late.sort((x, y) => x - y);
       const share = (of: number) => sorted[Math.min(sorted.length - 1, Math.floor(of * sorted.length))] ?? 0;
       figures.push({
