@@ -22,6 +22,8 @@ export class Check extends Due {
   /** When it last began, on the engine's clock; undefined: not yet. */
   lastRun: number | undefined;
   lastVerdict: Verdict | undefined;
+  /** When its failures last took servers out, on the engine's clock. */
+  outSince = Number.NEGATIVE_INFINITY;
   /** Weight that the last success asked for. */
   weight: number | undefined;
   runs = 0;
@@ -68,6 +70,10 @@ const TICK = 10;
 const PAUSE = 100;
 /** A backlog this old is said in the log. */
 const BEHIND = 1000;
+/** Looks after the return of a dataplane, milliseconds: its ports and kernel twins have carrier some time after its control socket. */
+const LOOKS = [0, 150, 300, 500, 750, 1000, 1500];
+/** A check under way for longer than this at such a look has lost what it sent. Milliseconds. */
+const LOST = 100;
 /** Part of a delay by which it is varied, so that checks that fell together drift apart. */
 const JITTER = 0.01;
 
@@ -212,6 +218,42 @@ export class CheckRunner {
     }
   }
 
+  /**
+   * The dataplane is back. Its ports lead to most servers, so that what was found since `lostAt` may have been its absence: servers that
+   * went out meanwhile are checked again at once (paced as ever) instead of after their delay, and so are those whose check is under
+   * way and waits for an answer to something that was never sent.
+   */
+  lookAgain(lostAt: number): void {
+    for (const delay of LOOKS) {
+      this.#clock.after(
+        delay,
+        () => {
+          if (this.#stopped) return;
+          for (const check of this.#checks.values()) if (this.#isDoubtful(check, lostAt)) this.#again(check);
+        },
+        'look again after the dataplane',
+      );
+    }
+  }
+
+  #isDoubtful(check: Check, lostAt: number): boolean {
+    if (check.abort) {
+      // A script may have done half of what it does.
+      const age = this.#clock.now() - check.lastRun!;
+      return age > LOST && check.checker.kind !== 'MISC_CHECK';
+    }
+    // It waits for its turn already.
+    if (!check.scheduled) return false;
+    const wentOut = !check.state.up && check.outSince >= lostAt;
+    return wentOut || (check.lastVerdict?.outcome === 'deferred' && check.lastRun! >= lostAt);
+  }
+
+  #again(check: Check): void {
+    check.abort?.();
+    check.abort = undefined;
+    this.#wheel.schedule(check, 0);
+  }
+
   stop(): void {
     this.#stopped = true;
     for (const check of this.#checks.values()) this.#end(check);
@@ -327,6 +369,7 @@ export class CheckRunner {
     check.state = state;
     check.lastVerdict = verdict;
     const news = change !== undefined || confirmed === true;
+    if (news && !state.up) check.outSince = this.#clock.now();
     if (verdict.outcome === 'failure') {
       check.failures++;
       const first = check.subscriptions[0];

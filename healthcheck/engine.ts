@@ -97,6 +97,7 @@ export class Engine {
     );
     this.#files = new FileWatch(options.clock, (path, value) => this.#fileChanged(path, value));
     options.director.onAddresses = () => this.#addresses.dataplaneChanged(options.director.connected);
+    options.director.onReturn = (lostAt) => this.runner.lookAgain(lostAt);
     this.#addresses = new AddressWatch({
       clock: options.clock,
       changed: () => this.#judgeSuspension(),

@@ -47,6 +47,9 @@ export class Director {
   #saidDown = false;
   /** Told when the dataplane's addresses may be others than before: they changed, or it came or went. */
   onAddresses: (() => void) | undefined;
+  /** Told when a dataplane is back; `lostAt` is when the one before was lost, on the director's clock. */
+  onReturn: ((lostAt: number) => void) | undefined;
+  #lostAt: number | undefined;
   /** Batches that were applied, and operations in them. */
   readonly counters = { batches: 0, operations: 0, refused: 0, connections: 0 };
 
@@ -179,10 +182,14 @@ export class Director {
     this.#all = true;
     for (const resolve of this.#firstContact.splice(0)) resolve();
     this.onAddresses?.();
+    const lostAt = this.#lostAt;
+    this.#lostAt = undefined;
+    if (lostAt !== undefined) this.onReturn?.(lostAt);
     this.#schedule();
   }
 
   #down(reason: string): void {
+    if (this.#connected) this.#lostAt = this.#clock.now();
     this.#connected = false;
     for (const resolve of this.#idle.splice(0)) resolve();
     for (const resolve of this.#firstContact.splice(0)) resolve();

@@ -146,7 +146,7 @@ describe('dialogues with routing daemons', () => {
       return error.message === `${path} takes no more connections: the routing daemon hangs`;
     });
     daemons.kill('ospfd', 'SIGCONT');
-    const other = await openUnixVty(join(daemons.folder, 'ospfd.vty'));
+    const other = await until('room in the socket', () => openUnixVty(path));
     daemons.kill('ospfd');
     await fails(
       (async () => {

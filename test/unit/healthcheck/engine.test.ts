@@ -71,6 +71,40 @@ describe('health check engine', () => {
     ]);
   });
 
+  it('checks anew, when the dataplane returns, what it found while it was away', async () => {
+    const hour = { delayLoop: 3_600_000, retry: 0 };
+    let away = true;
+    const [dead, well] = [await peer(), await peer()];
+    // What it gets while the dataplane is away it never answers.
+    const mute = await TcpPeer.start((socket) => {
+      if (!away) socket.end('HTTP/1.0 200 OK\r\n\r\n');
+    });
+    closing.push(() => mute.close());
+    const checks = [
+      tcp(dead.port, hour),
+      tcp(well.port, hour),
+      http(mute.port, { ...hour, connectTimeout: 3_600_000 }),
+    ];
+    const services = checks.map((check, at) =>
+      virtualServer('192.0.2.1', 80 + at, [realServer('10.0.0.1', 80, { checkers: [check] })]),
+    );
+    await dead.close();
+    await bench.engine.apply(part(services), false);
+    bench.driver.down('it was killed');
+    await until(() => bench.notify.lines.includes('VS [192.0.2.1]:tcp:80 DOWN'), 'the failure');
+    await until(() => well.accepted === 1 && mute.accepted === 1, 'the others');
+    assert.equal(bench.engine.runner.underWay, 1);
+    await dead.open();
+    away = false;
+    bench.driver.up(true);
+    await until(
+      () => bench.director.applied.get('TCP [192.0.2.1]:80')?.servers.size === 1,
+      'the dead one back',
+    );
+    await until(() => bench.engine.runner.underWay === 0, 'an answer to what was under way');
+    assert.equal(well.accepted, 1, 'what is known to be well is not asked again');
+  });
+
   it('judges UDP servers: closed, silent, wrong answer, right answer', async () => {
     const hello = Buffer.from('hello').toString('hex');
     const right = await UdpPeer.start((message) => Buffer.from(`${message} ok`));
