@@ -80,13 +80,10 @@ ipvs_defs {
 
     stage.it('a SYN flood fills the table of connections, disturbs none of them, and passes', async () => {
       const { lab } = stage;
-      const { sha256 } = await randomFile(lab, 'slow.bin', 1 << 20);
+      const { sha256 } = await randomFile(lab, 'long.bin', 2 << 20);
+      // Some ten seconds.
       const slow = lab.client.run(
-        [
-          'sh',
-          '-c',
-          `curl -sS --fail --limit-rate 300k --max-time 60 ${url(lab, 'v4', '/shared/slow.bin')} | sha256sum`,
-        ],
+        ['sh', '-c', `curl -sS --fail --max-time 60 ${url(lab, 'v4', '/slow/long.bin')} | sha256sum`],
         { limit: 70_000 },
       );
       await until('the download', async () =>
