@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const char *check_case;
 static int check_failed, check_failures;
@@ -44,6 +45,20 @@ static inline void check_run(const char *name, void (*run)(void))
 static inline int check_end(void)
 {
 	return check_failures ? 1 : 0;
+}
+
+/* How many lines of a file, of a log say, contain a text. */
+static inline unsigned int check_lines(const char *path, const char *word)
+{
+	FILE *file = fopen(path, "r");
+	unsigned int count = 0;
+	char line[512];
+
+	while (file != NULL && fgets(line, sizeof(line), file) != NULL)
+		count += strstr(line, word) != NULL;
+	if (file != NULL)
+		fclose(file);
+	return count;
 }
 
 /* xorshift64*: the same numbers on every machine. CHECK_SEED in the environment changes them. */

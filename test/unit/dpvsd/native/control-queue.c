@@ -224,19 +224,6 @@ static int queue_for(uint16_t ethertype, uint8_t protocol, uint16_t source, uint
 	return queue_of(frame);
 }
 
-static unsigned int lines_logged(const char *path, const char *word)
-{
-	FILE *file = fopen(path, "r");
-	unsigned int count = 0;
-	char line[512];
-
-	while (file != NULL && fgets(line, sizeof(line), file) != NULL)
-		count += strstr(line, word) != NULL;
-	if (file != NULL)
-		fclose(file);
-	return count;
-}
-
 /* ---- cases ---- */
 
 static void control_traffic_comes_to_its_queue(void)
@@ -327,9 +314,9 @@ static void what_is_refused_shares_the_workers_queues(void)
 	CHECK_EQ(queue_for(RTE_ETHER_TYPE_IPV4, 112, 0, 0), QUEUES);
 	CHECK_EQ(queue_for(RTE_ETHER_TYPE_IPV6, 112, 0, 0), NO_QUEUE);
 	CHECK_EQ(
-	    lines_logged(path, "no rte_flow rule for some or all of VRRP, OSPF, BFD, BGP, ND (not by this"),
+	    check_lines(path, "no rte_flow rule for some or all of VRRP, OSPF, BFD, BGP, ND (not by this"),
 	    1);
-	CHECK_EQ(lines_logged(path, "port dpdk0"), 2);
+	CHECK_EQ(check_lines(path, "port dpdk0"), 2);
 	control_queue_end(&port);
 	CHECK_EQ(nic.count, 0);
 	/* A small table: the most urgent is in it. */

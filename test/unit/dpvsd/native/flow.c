@@ -371,19 +371,6 @@ static void change_some(void)
 	publish_locals();
 }
 
-static unsigned int lines_logged(const char *path, const char *word)
-{
-	FILE *file = fopen(path, "r");
-	unsigned int count = 0;
-	char line[512];
-
-	while (file != NULL && fgets(line, sizeof(line), file) != NULL)
-		count += strstr(line, word) != NULL;
-	if (file != NULL)
-		fclose(file);
-	return count;
-}
-
 /* ---- cases ---- */
 
 static void every_reply_comes_to_its_owner(void)
@@ -445,9 +432,9 @@ static void refused_for_good(void)
 	CHECK_EQ(nic.created, 0);
 	/* Asked for once a family, port and change, not once an address. */
 	CHECK(nic.refused <= ROUNDS * 2 * 2);
-	CHECK_EQ(lines_logged(path, "port dpdk0: no rte_flow rule"), 1);
-	CHECK_EQ(lines_logged(path, "port dpdk1: no rte_flow rule"), 1);
-	CHECK_EQ(lines_logged(path, "not supported"), 2);
+	CHECK_EQ(check_lines(path, "port dpdk0: no rte_flow rule"), 1);
+	CHECK_EQ(check_lines(path, "port dpdk1: no rte_flow rule"), 1);
+	CHECK_EQ(check_lines(path, "not supported"), 2);
 	tear_down();
 	log_open("/dev/stderr");
 	close(fd);
