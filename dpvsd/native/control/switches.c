@@ -116,18 +116,31 @@ int setting_apply(struct model *model, int verb, const Dpvsha__Setting *in, stru
 	return 0;
 }
 
-int groups_apply(struct model *model, int verb, const Dpvsha__TwinGroups *in, struct error *error)
+/* The port of an operation on its twin, which can only be edited. @return the port; -1 with the error, `why`
+ * for another verb */
+static int twin_port(struct model *model, int verb, const char *device, bool able, const char *why,
+		     struct error *error)
 {
-	struct deferred *deferred;
 	int port;
 
 	if (verb != VERB_EDIT && verb != VERB_PUT)
-		return error_set(error, "invalid", "use edit", "groups of a twin are set as a whole");
-	port = read_device(model, in->device, error);
+		return error_set(error, "invalid", "use edit", "%s", why);
+	port = read_device(model, device, error);
 	if (port < 0)
 		return -1;
-	if (!model->host.groups_set)
-		return error_set(error, "unsupported", NULL, "%s has no twin in the kernel", in->device);
+	if (!able)
+		return error_set(error, "unsupported", NULL, "%s has no twin in the kernel", device);
+	return port;
+}
+
+int groups_apply(struct model *model, int verb, const Dpvsha__TwinGroups *in, struct error *error)
+{
+	struct deferred *deferred;
+	int port = twin_port(model, verb, in->device, model->host.groups_set != NULL,
+			     "groups of a twin are set as a whole", error);
+
+	if (port < 0)
+		return -1;
 	for (size_t i = 0; i < in->n_groups; i++)
 		if (in->groups[i].len != 6 || !(in->groups[i].data[0] & 1))
 			return error_set(error, "invalid", "6 bytes, the first one odd",
@@ -147,15 +160,11 @@ int groups_apply(struct model *model, int verb, const Dpvsha__TwinGroups *in, st
 int twin_look_apply(struct model *model, int verb, const Dpvsha__TwinLook *in, struct error *error)
 {
 	struct deferred *deferred;
-	int port;
+	int port = twin_port(model, verb, in->device, model->host.twin_look != NULL,
+			     "twins are neither added nor deleted", error);
 
-	if (verb != VERB_EDIT && verb != VERB_PUT)
-		return error_set(error, "invalid", "use edit", "twins are neither added nor deleted");
-	port = read_device(model, in->device, error);
 	if (port < 0)
 		return -1;
-	if (!model->host.twin_look)
-		return error_set(error, "unsupported", NULL, "%s has no twin in the kernel", in->device);
 	deferred = batch_defer(model, error);
 	if (!deferred)
 		return -1;
