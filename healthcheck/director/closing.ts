@@ -2,25 +2,27 @@
  * What stands in for list entries that the dataplane refuses, an ipset for instance: a client list is there to keep somebody out,
  * and a service that works without it would let him in.
  */
+import { familyOf } from '../../keepalived/grammar/address.js';
 import { type ListEntry, listText, type ServiceEntry, type ServiceKey } from './table.js';
 
 /** Everybody, in two halves: nobody else writes it so, and after a restart they are known to be ours. */
 const HALVES = { 4: ['0.0.0.0', '128.0.0.0'], 6: ['::', '8000::'] } as const;
 
-export function familyOf(key: ServiceKey): 4 | 6 {
+function serviceFamily(key: ServiceKey): 4 | 6 {
   switch (key.kind) {
     case 'address':
-      return key.address.includes(':') ? 6 : 4;
+      return familyOf(key.address);
     case 'fwmark':
       return key.family;
     case 'match':
-      return `${key.sourceLow}${key.destinationLow}`.includes(':') ? 6 : 4;
+      // Either may be left open.
+      return familyOf(`${key.sourceLow}${key.destinationLow}`);
   }
 }
 
 /** Entries by which nobody new gets in; connections that are open go on. */
 function closing(key: ServiceKey): ListEntry[] {
-  return HALVES[familyOf(key)].map((address) => ({ list: 'deny', address, prefix: 1, set: '' }));
+  return HALVES[serviceFamily(key)].map((address) => ({ list: 'deny', address, prefix: 1, set: '' }));
 }
 
 /** Is this row of the dataplane one that we put there to close a service? */
@@ -30,8 +32,8 @@ export function isClosing({ list, address, prefix }: ListEntry): boolean {
 
 /** Entries that can match clients of this service at all; sets may hold anybody. */
 export function listsFor(key: ServiceKey, lists: Map<string, ListEntry>): Map<string, ListEntry> {
-  const family = familyOf(key);
-  const fits = ({ set, address }: ListEntry) => set !== '' || address.includes(':') === (family === 6);
+  const family = serviceFamily(key);
+  const fits = ({ set, address }: ListEntry) => set !== '' || familyOf(address) === family;
   const all = [...lists];
   return all.every(([, entry]) => fits(entry)) ? lists : new Map(all.filter(([, entry]) => fits(entry)));
 }
